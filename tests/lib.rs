@@ -1,0 +1,1 @@
+//! Live tests, workloads and the faulty kernel module of vfs-audit.

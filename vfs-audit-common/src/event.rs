@@ -1,0 +1,100 @@
+//! What comes up: the key that folds equal invocations, the first-sight event, the held-lock table.
+
+use crate::{HELD_LOCKS_MAX, NAME_BYTES, ROLES_MAX, SB_ID_BYTES, SLOTS_MAX, STACK_DEPTH_MAX};
+
+/// Event kind: the first invocation of a key.
+pub const EVENT_OBSERVATION: u32 = 1;
+/// Event kind: a voluntary switch inside a callback that is watched for sleeping; the stack is that of the sleep.
+pub const EVENT_SLEEP: u32 = 2;
+
+/// Equal invocations have equal keys; the kernel side counts them per CPU.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObservationKey {
+    /// Hook number (index into the plan table).
+    pub hook: u32,
+    /// Condition flags, bit by bit as the plan's flag readers say.
+    pub flags: u8,
+    /// 1 when the task's lock history is complete, else 0.
+    pub history_complete: u8,
+    /// 0 at entry, 1 at exit of a watched callback.
+    pub point: u8,
+    /// At exit of a watched callback: 1 when the task slept in it.
+    pub slept: u8,
+    /// Return address of the callback: its caller.
+    pub caller: u64,
+    /// The operations table of role 0 (`i_op`).
+    pub table: u64,
+    /// The superblock of role 0 (`i_sb`).
+    pub sb: u64,
+    /// Lock slots, each a byte of [`crate::lock_state`].
+    pub slots: [u8; SLOTS_MAX],
+}
+
+/// One entry of a task's held-lock table.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HeldLock {
+    /// Address of the lock.
+    pub instance: u64,
+    /// Return address of the acquiring call; 0 when it could not be told.
+    pub acquire_site: u64,
+    /// `ModeBits` as a number.
+    pub mode: u32,
+    /// How often it is held (a shared lock taken twice).
+    pub depth: u32,
+}
+
+/// A task's held-lock table.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TaskLocks {
+    /// Entries in use.
+    pub held_len: u32,
+    /// 1 when nothing was missed since the task was known to hold no lock.
+    pub history_complete: u32,
+    /// Hook number + 1 of the innermost callback watched for sleeping; 0 = none.
+    pub watched_hook: u32,
+    /// Voluntary switches seen inside the watched callback.
+    pub watched_sleeps: u32,
+    /// The held locks.
+    pub held: [HeldLock; HELD_LOCKS_MAX],
+}
+
+/// A full event: one invocation with all that is known of it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// [`EVENT_OBSERVATION`] or [`EVENT_SLEEP`].
+    pub kind: u32,
+    /// [`crate::WIRE_VERSION`].
+    pub version: u32,
+    /// `CLOCK_MONOTONIC` nanoseconds.
+    pub time_ns: u64,
+    /// The key.
+    pub key: ObservationKey,
+    /// Thread id.
+    pub tid: u32,
+    /// Process id.
+    pub tgid: u32,
+    /// Task name.
+    pub comm: [u8; NAME_BYTES],
+    /// File system type name of role 0's superblock.
+    pub fs: [u8; NAME_BYTES],
+    /// `s_id` of role 0's superblock.
+    pub sb_id: [u8; SB_ID_BYTES],
+    /// Object address of each role.
+    pub roles: [u64; ROLES_MAX],
+    /// `i_ino` of each role that is an inode.
+    pub inos: [u64; ROLES_MAX],
+    /// First 16 bytes of each lock slot.
+    pub words: [[u64; 2]; SLOTS_MAX],
+    /// Entries of `held` in use.
+    pub held_len: u32,
+    /// Bytes of `stack` in use (negative: an error number).
+    pub stack_bytes: i32,
+    /// The task's held locks.
+    pub held: [HeldLock; HELD_LOCKS_MAX],
+    /// Kernel stack, innermost first.
+    pub stack: [u64; STACK_DEPTH_MAX],
+}

@@ -1,0 +1,23 @@
+//! The layout, proved at compile time: a changed size or a hole is a build error on both sides.
+
+use core::mem::{offset_of, size_of};
+
+use crate::{Event, FlagReader, HeldLock, HookPlan, ObservationKey, RoleReader, SlotReader, TaskLocks};
+
+const _: () = {
+    assert!(size_of::<RoleReader>() == 8);
+    assert!(size_of::<SlotReader>() == 4);
+    assert!(size_of::<FlagReader>() == 8);
+    assert!(size_of::<HookPlan>() == 8 + 6 * 8 + 8 * 4 + 8 * 8);
+    assert!(size_of::<ObservationKey>() == 40);
+    assert!(offset_of!(ObservationKey, slots) == 32);
+    assert!(size_of::<HeldLock>() == 24);
+    assert!(size_of::<TaskLocks>() == 16 + 16 * 24);
+    assert!(offset_of!(Event, key) == 16);
+    assert!(offset_of!(Event, comm) == 64);
+    assert!(offset_of!(Event, roles) == 128);
+    assert!(offset_of!(Event, words) == 224);
+    assert!(offset_of!(Event, held) == 360);
+    assert!(offset_of!(Event, stack) == 744);
+    assert!(size_of::<Event>() == 1000);
+};

@@ -1,0 +1,49 @@
+//! The wire layout shared by the eBPF programs and the daemon: plans going down, keys and events coming up.
+//!
+//! Everything here is plain `repr(C)` data without padding holes; size and offset of every struct are proved at compile
+//! time. It holds no locking rule and no behaviour beyond reading a byte's meaning.
+#![no_std]
+
+mod event;
+mod layout;
+mod lock_state;
+mod loss;
+mod plan;
+
+pub use event::{EVENT_OBSERVATION, EVENT_SLEEP, Event, HeldLock, ObservationKey, TaskLocks};
+pub use lock_state::{
+    ModeBits, SLOT_ABSENT, SLOT_TRACKED_EXCLUSIVE, SLOT_TRACKED_MASK, SLOT_TRACKED_NONE, SLOT_TRACKED_SHARED,
+    SLOT_WORD_FREE, SLOT_WORD_MASK, SLOT_WORD_OTHER, SLOT_WORD_READERS, SLOT_WORD_SELF, SLOT_WORD_UNREAD,
+};
+pub use loss::{LOSS_CAUSES, Loss};
+pub use plan::{
+    FLAG_AND_MASK, FLAG_IS_DIRECTORY, FLAG_PRESENT, FLAG_ROLES_DIFFER, FlagReader, HookPlan, LOCK_MUTEX, LOCK_RWSEM,
+    RoleReader, SlotReader,
+};
+
+/// Version of this layout; the daemon refuses an eBPF object that carries another.
+pub const WIRE_VERSION: u32 = 1;
+/// Locks one task can hold in its table; one more is counted as [`Loss::HeldTableFull`].
+pub const HELD_LOCKS_MAX: usize = 16;
+/// Object roles one hook can read.
+pub const ROLES_MAX: usize = 6;
+/// Pointer dereferences on the way from an argument to a role's object.
+pub const ROLE_STEPS_MAX: usize = 3;
+/// Lock slots one hook can read.
+pub const SLOTS_MAX: usize = 8;
+/// Condition flags one hook can read.
+pub const FLAGS_MAX: usize = 8;
+/// Return addresses kept of a stack.
+pub const STACK_DEPTH_MAX: usize = 32;
+/// Hooks the plan table has room for.
+pub const HOOKS_MAX: usize = 4096;
+/// Tasks whose held locks are kept; one more is counted as [`Loss::TaskTableFull`].
+pub const TASKS_MAX: usize = 16_384;
+/// Distinct observations kept; one more is counted as [`Loss::KeyTableFull`].
+pub const KEYS_MAX: usize = 16_384;
+/// Bytes of the ring buffer of first-sight events.
+pub const EVENT_RING_BYTES: u32 = 8 << 20;
+/// Bytes of a task, file system or superblock name, NUL-padded.
+pub const NAME_BYTES: usize = 16;
+/// Bytes of a superblock's `s_id`, NUL-padded (the kernel's own size).
+pub const SB_ID_BYTES: usize = 32;

@@ -1,0 +1,37 @@
+//! One byte per lock slot: what the word says and what the task's table says, folded so that equal states are equal keys.
+//!
+//! These are readings, not judgements: nothing here knows what a lock should be.
+
+/// Bits of a slot byte that hold the reading of the lock word.
+pub const SLOT_WORD_MASK: u8 = 0x0f;
+/// The role has no object (a negative dentry, a null pointer): there is no lock to read.
+pub const SLOT_ABSENT: u8 = 0;
+/// The word could not be read (bad address).
+pub const SLOT_WORD_UNREAD: u8 = 1;
+/// The word proves the lock free.
+pub const SLOT_WORD_FREE: u8 = 2;
+/// The word names the current task as the exclusive holder.
+pub const SLOT_WORD_SELF: u8 = 3;
+/// The word proves an exclusive holder other than the current task.
+pub const SLOT_WORD_OTHER: u8 = 4;
+/// The word counts readers; which tasks they are it does not say.
+pub const SLOT_WORD_READERS: u8 = 5;
+
+/// Bits of a slot byte that hold the reading of the task's held-lock table.
+pub const SLOT_TRACKED_MASK: u8 = 0x30;
+/// The table does not hold this lock instance.
+pub const SLOT_TRACKED_NONE: u8 = 0x00;
+/// The table holds it shared.
+pub const SLOT_TRACKED_SHARED: u8 = 0x10;
+/// The table holds it exclusive.
+pub const SLOT_TRACKED_EXCLUSIVE: u8 = 0x20;
+
+/// Mode of a held lock on the wire: `1` shared, `2` exclusive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum ModeBits {
+    /// Held shared (a reader).
+    Shared = 1,
+    /// Held exclusive (a writer, or a mutex).
+    Exclusive = 2,
+}

@@ -1,0 +1,50 @@
+//! Everything the kernel side can fail to keep, one counter per cause.
+
+/// Number of loss causes; the loss map has this many per-CPU counters.
+pub const LOSS_CAUSES: usize = 7;
+
+/// Why something was not kept; the value indexes the loss map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u32)]
+pub enum Loss {
+    /// A task took a lock while its held-lock table was full.
+    HeldTableFull = 0,
+    /// No room for another task's held-lock table.
+    TaskTableFull = 1,
+    /// No room for another distinct observation: its invocations are not counted.
+    KeyTableFull = 2,
+    /// The ring buffer had no room for a first-sight event; the observation itself is counted.
+    EventRingFull = 3,
+    /// An invocation came with a hook number that has no plan.
+    PlanMissing = 4,
+    /// A role's pointer chain could not be read.
+    RoleUnread = 5,
+    /// A watched callback's exit was not seen.
+    ExitMissed = 6,
+}
+
+impl Loss {
+    /// Every cause, in the order of its counter.
+    pub const ALL: [Self; LOSS_CAUSES] = [
+        Self::HeldTableFull,
+        Self::TaskTableFull,
+        Self::KeyTableFull,
+        Self::EventRingFull,
+        Self::PlanMissing,
+        Self::RoleUnread,
+        Self::ExitMissed,
+    ];
+
+    /// The cause's stable name in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::HeldTableFull => "held_table_full",
+            Self::TaskTableFull => "task_table_full",
+            Self::KeyTableFull => "key_table_full",
+            Self::EventRingFull => "event_ring_full",
+            Self::PlanMissing => "plan_missing",
+            Self::RoleUnread => "role_unread",
+            Self::ExitMissed => "exit_missed",
+        }
+    }
+}

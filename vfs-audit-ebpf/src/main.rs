@@ -1,0 +1,3 @@
+//! The eBPF programs of vfs-audit.
+#![no_std]
+#![no_main]

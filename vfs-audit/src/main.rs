@@ -1,0 +1,3 @@
+//! The `vfs-audit` program.
+
+fn main() {}

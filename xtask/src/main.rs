@@ -1,0 +1,3 @@
+//! Set-up, build, VM harness, audit and test of vfs-audit, one file per command.
+
+fn main() {}
