@@ -1,1 +1,5 @@
-//! Under construction.
+//! The checker: `(rules, observations) -> findings`, a pure function.
+
+mod verdict;
+
+pub use verdict::{Disagreement, Evidence, Findings, Outcome, RuleVerdict, SetApart, Verdict, Violation};
