@@ -50,7 +50,7 @@ pub enum Verdict {
 }
 
 /// The verdict on one rule with its figures.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RuleVerdict {
     /// Rule id.
     pub id: String,
