@@ -1,6 +1,6 @@
 //! What comes up: the key that folds equal invocations, the first-sight event, the held-lock table.
 
-use crate::{HELD_LOCKS_MAX, NAME_BYTES, ROLES_MAX, SB_ID_BYTES, SLOTS_MAX, STACK_DEPTH_MAX};
+use crate::{HELD_LOCKS_MAX, NAME_BYTES, ROLES_MAX, SB_ID_BYTES, SLOTS_MAX, STACK_DEPTH_MAX, WATCHED_MAX};
 
 /// Event kind: the first invocation of a key.
 pub const EVENT_OBSERVATION: u32 = 1;
@@ -45,6 +45,26 @@ pub struct HeldLock {
     pub depth: u32,
 }
 
+/// A callback that is being watched for sleeping, kept from its entry to its exit.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WatchFrame {
+    /// Hook number.
+    pub hook: u32,
+    /// Voluntary switches seen since the entry.
+    pub sleeps: u32,
+    /// Stack pointer at the entry: a frame whose stack is gone is stale.
+    pub stack_pointer: u64,
+    /// Flags of the entry's key.
+    pub flags: u64,
+    /// Caller of the entry's key.
+    pub caller: u64,
+    /// Operations table of the entry's key.
+    pub table: u64,
+    /// Superblock of the entry's key.
+    pub sb: u64,
+}
+
 /// A task's held-lock table.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,12 +73,14 @@ pub struct TaskLocks {
     pub held_len: u32,
     /// 1 when nothing was missed since the task was known to hold no lock.
     pub history_complete: u32,
-    /// Hook number + 1 of the innermost callback watched for sleeping; 0 = none.
-    pub watched_hook: u32,
-    /// Voluntary switches seen inside the watched callback.
-    pub watched_sleeps: u32,
+    /// Watched callbacks the task is in.
+    pub watched_len: u32,
+    /// Always zero.
+    pub pad: u32,
     /// The held locks.
     pub held: [HeldLock; HELD_LOCKS_MAX],
+    /// The watched callbacks, outermost first.
+    pub watched: [WatchFrame; WATCHED_MAX],
 }
 
 /// A full event: one invocation with all that is known of it.

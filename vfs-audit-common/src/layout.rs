@@ -2,7 +2,7 @@
 
 use core::mem::{offset_of, size_of};
 
-use crate::{Event, FlagReader, HeldLock, HookPlan, ObservationKey, RoleReader, SlotReader, TaskLocks};
+use crate::{Event, FlagReader, HeldLock, HookPlan, ObservationKey, RoleReader, SlotReader, TaskLocks, WatchFrame};
 
 const _: () = {
     assert!(size_of::<RoleReader>() == 8);
@@ -12,7 +12,8 @@ const _: () = {
     assert!(size_of::<ObservationKey>() == 40);
     assert!(offset_of!(ObservationKey, slots) == 32);
     assert!(size_of::<HeldLock>() == 24);
-    assert!(size_of::<TaskLocks>() == 16 + 16 * 24);
+    assert!(size_of::<WatchFrame>() == 48);
+    assert!(size_of::<TaskLocks>() == 16 + 16 * 24 + 4 * 48);
     assert!(offset_of!(Event, key) == 16);
     assert!(offset_of!(Event, comm) == 64);
     assert!(offset_of!(Event, roles) == 128);

@@ -4,13 +4,15 @@
 //! time. It holds no locking rule and no behaviour beyond reading a byte's meaning.
 #![no_std]
 
+mod config;
 mod event;
 mod layout;
 mod lock_state;
 mod loss;
 mod plan;
 
-pub use event::{EVENT_OBSERVATION, EVENT_SLEEP, Event, HeldLock, ObservationKey, TaskLocks};
+pub use config::KernelOffsets;
+pub use event::{EVENT_OBSERVATION, EVENT_SLEEP, Event, HeldLock, ObservationKey, TaskLocks, WatchFrame};
 pub use lock_state::{
     ModeBits, SLOT_ABSENT, SLOT_TRACKED_EXCLUSIVE, SLOT_TRACKED_MASK, SLOT_TRACKED_NONE, SLOT_TRACKED_SHARED,
     SLOT_WORD_FREE, SLOT_WORD_MASK, SLOT_WORD_OTHER, SLOT_WORD_READERS, SLOT_WORD_SELF, SLOT_WORD_UNREAD,
@@ -33,6 +35,10 @@ pub const ROLE_STEPS_MAX: usize = 3;
 pub const SLOTS_MAX: usize = 8;
 /// Condition flags one hook can read.
 pub const FLAGS_MAX: usize = 8;
+/// Nested callbacks one task can be watched in.
+pub const WATCHED_MAX: usize = 4;
+/// Bytes one read of kernel memory can bring up.
+pub const PEEK_BYTES: usize = 4096;
 /// Return addresses kept of a stack.
 pub const STACK_DEPTH_MAX: usize = 32;
 /// Hooks the plan table has room for.

@@ -1,0 +1,141 @@
+//! Programs on the lock primitives, one per effect; the daemon attaches each to every primitive that has that effect.
+//!
+//! Unconditional primitives are noted at entry (the task can do nothing else before it owns the lock), the others at
+//! exit, by their result.
+
+use aya_ebpf::{
+    EbpfContext,
+    helpers::generated::{bpf_get_func_ip, bpf_probe_read_kernel},
+    macros::{fentry, fexit},
+    programs::{FEntryContext, FExitContext},
+};
+use vfs_audit_common::ModeBits;
+
+use crate::{
+    held,
+    maps::{STAT_SITE_UNKNOWN, TASKS, count, enabled},
+    task,
+};
+
+/// Words read above the arguments to find the caller; enough for two arguments and a saved result.
+const TRAMPOLINE_WORDS: usize = 5;
+/// A return address into the traced function lies this close to its start: past `endbr64` and the call.
+const PROLOGUE_BYTES: u64 = 16;
+
+/// Who called the traced primitive.
+///
+/// A BPF trampoline (x86-64) keeps, above its copy of the arguments: the result (when something needs it), the saved frame
+/// pointer, the return address into the traced function, the return address of the traced function. The third is known
+/// to lie in the function's first bytes, which is how the fourth is found whatever else is attached.
+#[inline(always)]
+fn caller<C: EbpfContext>(ctx: &C) -> u64 {
+    let mut words = [0u64; TRAMPOLINE_WORDS];
+    // SAFETY: the helper tolerates any source; the destination is our stack.
+    let (ip, failed) = unsafe {
+        let above = ctx.as_ptr() as u64 + 8;
+        (
+            bpf_get_func_ip(ctx.as_ptr()),
+            bpf_probe_read_kernel(words.as_mut_ptr().cast(), 8 * TRAMPOLINE_WORDS as u32, above as *const _),
+        )
+    };
+    let inside = |word: u64| word.wrapping_sub(ip) <= PROLOGUE_BYTES;
+    if failed == 0 {
+        if inside(words[1]) {
+            return words[2];
+        }
+        if inside(words[2]) {
+            return words[3];
+        }
+        if inside(words[3]) {
+            return words[4];
+        }
+    }
+    count(STAT_SITE_UNKNOWN);
+    0
+}
+
+#[inline(always)]
+fn acquired<C: EbpfContext>(ctx: &C, instance: u64, mode: ModeBits) -> i32 {
+    if !enabled() {
+        return 0;
+    }
+    if let Some(locks) = task::locks_of(task::current()) {
+        // SAFETY: a live map value of the current task.
+        unsafe { held::acquire(locks, instance, mode, || caller(ctx)) }
+    }
+    0
+}
+
+/// `down_read`: shared from here on.
+#[fentry(function = "down_read")]
+pub fn acquire_shared(ctx: FEntryContext) -> i32 {
+    acquired(&ctx, ctx.arg(0), ModeBits::Shared)
+}
+
+/// `down_write`, `mutex_lock`: exclusive from here on.
+#[fentry(function = "down_write")]
+pub fn acquire_exclusive(ctx: FEntryContext) -> i32 {
+    acquired(&ctx, ctx.arg(0), ModeBits::Exclusive)
+}
+
+/// `up_read`, `up_write`, `mutex_unlock`.
+#[fentry(function = "up_write")]
+pub fn release(ctx: FEntryContext) -> i32 {
+    if let Some(locks) = TASKS.get_ptr_mut(task::current()) {
+        // SAFETY: a live map value of the current task.
+        unsafe { held::release(locks, ctx.arg(0)) }
+    }
+    0
+}
+
+/// `downgrade_write`.
+#[fentry(function = "downgrade_write")]
+pub fn downgrade(ctx: FEntryContext) -> i32 {
+    if let Some(locks) = TASKS.get_ptr_mut(task::current()) {
+        // SAFETY: a live map value of the current task.
+        unsafe { held::downgrade(locks, ctx.arg(0)) }
+    }
+    0
+}
+
+/// A program at exit: acquired when the result (after `$arity` arguments) is as `$success` says.
+macro_rules! acquired_by_result {
+    ($(#[$doc:meta])* $name:ident, $function:literal, $arity:literal, $mode:expr, $success:expr) => {
+        $(#[$doc])*
+        #[fexit(function = $function)]
+        pub fn $name(ctx: FExitContext) -> i32 {
+            let result: i32 = ctx.arg($arity);
+            let success: fn(i32) -> bool = $success;
+            if success(result) { acquired(&ctx, ctx.arg(0), $mode) } else { 0 }
+        }
+    };
+}
+
+acquired_by_result!(
+    /// `down_read_killable`: 0 = acquired.
+    acquire_shared_if_zero, "down_read_killable", 1, ModeBits::Shared, |result| result == 0
+);
+acquired_by_result!(
+    /// `down_read_trylock`: not 0 = acquired.
+    acquire_shared_if_nonzero, "down_read_trylock", 1, ModeBits::Shared, |result| result != 0
+);
+acquired_by_result!(
+    /// `down_write_killable`, `mutex_lock_killable`, `mutex_lock_interruptible`: 0 = acquired.
+    acquire_exclusive_if_zero, "down_write_killable", 1, ModeBits::Exclusive, |result| result == 0
+);
+acquired_by_result!(
+    /// `down_write_trylock`, `mutex_trylock`: not 0 = acquired.
+    acquire_exclusive_if_nonzero, "down_write_trylock", 1, ModeBits::Exclusive, |result| result != 0
+);
+acquired_by_result!(
+    /// `down_read_killable_nested(sem, subclass)` of debug kernels.
+    acquire_shared_if_zero_2, "down_read_killable_nested", 2, ModeBits::Shared, |result| result == 0
+);
+acquired_by_result!(
+    /// `down_write_killable_nested(sem, subclass)` of debug kernels.
+    acquire_exclusive_if_zero_2, "down_write_killable_nested", 2, ModeBits::Exclusive, |result| result == 0
+);
+acquired_by_result!(
+    /// `_mutex_trylock_nest_lock(lock, nest)` of debug kernels.
+    acquire_exclusive_if_nonzero_2, "_mutex_trylock_nest_lock", 2, ModeBits::Exclusive, |result| result != 0
+);
