@@ -33,7 +33,7 @@ unsafe fn position(locks: *const TaskLocks, instance: u64) -> Option<usize> {
 /// # Safety
 /// `locks` is a live map value.
 #[inline(always)]
-pub unsafe fn acquire(locks: *mut TaskLocks, instance: u64, mode: ModeBits, site: impl FnOnce() -> u64) {
+pub(crate) unsafe fn acquire(locks: *mut TaskLocks, instance: u64, mode: ModeBits, site: impl FnOnce() -> u64) {
     // SAFETY: by the caller's contract; indices are masked below the table's size.
     unsafe {
         if let Some(index) = position(locks, instance) {
@@ -61,7 +61,7 @@ pub unsafe fn acquire(locks: *mut TaskLocks, instance: u64, mode: ModeBits, site
 /// # Safety
 /// `locks` is a live map value.
 #[inline(always)]
-pub unsafe fn release(locks: *mut TaskLocks, instance: u64) {
+pub(crate) unsafe fn release(locks: *mut TaskLocks, instance: u64) {
     // SAFETY: by the caller's contract; indices are masked below the table's size.
     unsafe {
         let Some(index) = position(locks, instance) else { return };
@@ -83,7 +83,7 @@ pub unsafe fn release(locks: *mut TaskLocks, instance: u64) {
 /// # Safety
 /// `locks` is a live map value.
 #[inline(always)]
-pub unsafe fn downgrade(locks: *mut TaskLocks, instance: u64) {
+pub(crate) unsafe fn downgrade(locks: *mut TaskLocks, instance: u64) {
     // SAFETY: by the caller's contract; indices are masked below the table's size.
     unsafe {
         if let Some(index) = position(locks, instance) {
@@ -97,7 +97,7 @@ pub unsafe fn downgrade(locks: *mut TaskLocks, instance: u64) {
 /// # Safety
 /// `locks` is a live map value.
 #[inline(always)]
-pub unsafe fn mode_of(locks: *const TaskLocks, instance: u64) -> u32 {
+pub(crate) unsafe fn mode_of(locks: *const TaskLocks, instance: u64) -> u32 {
     // SAFETY: by the caller's contract; indices are masked below the table's size.
     unsafe { position(locks, instance).map_or(0, |index| (*locks).held[index].mode) }
 }

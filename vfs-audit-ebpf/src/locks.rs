@@ -28,7 +28,7 @@ const PROLOGUE_BYTES: u64 = 16;
 /// pointer, the return address into the traced function, the return address of the traced function. The third is known
 /// to lie in the function's first bytes, which is how the fourth is found whatever else is attached.
 #[inline(always)]
-fn caller<C: EbpfContext>(ctx: &C) -> u64 {
+pub(crate) fn caller<C: EbpfContext>(ctx: &C) -> u64 {
     let mut words = [0u64; TRAMPOLINE_WORDS];
     // SAFETY: the helper tolerates any source; the destination is our stack.
     let (ip, failed) = unsafe {
@@ -68,19 +68,19 @@ fn acquired<C: EbpfContext>(ctx: &C, instance: u64, mode: ModeBits) -> i32 {
 
 /// `down_read`: shared from here on.
 #[fentry(function = "down_read")]
-pub fn acquire_shared(ctx: FEntryContext) -> i32 {
+pub(crate) fn acquire_shared(ctx: FEntryContext) -> i32 {
     acquired(&ctx, ctx.arg(0), ModeBits::Shared)
 }
 
 /// `down_write`, `mutex_lock`: exclusive from here on.
 #[fentry(function = "down_write")]
-pub fn acquire_exclusive(ctx: FEntryContext) -> i32 {
+pub(crate) fn acquire_exclusive(ctx: FEntryContext) -> i32 {
     acquired(&ctx, ctx.arg(0), ModeBits::Exclusive)
 }
 
 /// `up_read`, `up_write`, `mutex_unlock`.
 #[fentry(function = "up_write")]
-pub fn release(ctx: FEntryContext) -> i32 {
+pub(crate) fn release(ctx: FEntryContext) -> i32 {
     if let Some(locks) = TASKS.get_ptr_mut(task::current()) {
         // SAFETY: a live map value of the current task.
         unsafe { held::release(locks, ctx.arg(0)) }
@@ -90,7 +90,7 @@ pub fn release(ctx: FEntryContext) -> i32 {
 
 /// `downgrade_write`.
 #[fentry(function = "downgrade_write")]
-pub fn downgrade(ctx: FEntryContext) -> i32 {
+pub(crate) fn downgrade(ctx: FEntryContext) -> i32 {
     if let Some(locks) = TASKS.get_ptr_mut(task::current()) {
         // SAFETY: a live map value of the current task.
         unsafe { held::downgrade(locks, ctx.arg(0)) }
@@ -103,7 +103,7 @@ macro_rules! acquired_by_result {
     ($(#[$doc:meta])* $name:ident, $function:literal, $arity:literal, $mode:expr, $success:expr) => {
         $(#[$doc])*
         #[fexit(function = $function)]
-        pub fn $name(ctx: FExitContext) -> i32 {
+        pub(crate) fn $name(ctx: FExitContext) -> i32 {
             let result: i32 = ctx.arg($arity);
             let success: fn(i32) -> bool = $success;
             if success(result) { acquired(&ctx, ctx.arg(0), $mode) } else { 0 }

@@ -11,43 +11,41 @@ use vfs_audit_common::{
 
 /// Held-lock table by task (address of its `task_struct`).
 #[map]
-pub static TASKS: HashMap<u64, TaskLocks> = HashMap::with_max_entries(TASKS_MAX as u32, 0);
+pub(crate) static TASKS: HashMap<u64, TaskLocks> = HashMap::with_max_entries(TASKS_MAX as u32, 0);
 /// Plan by hook number.
 #[map]
-pub static PLANS: Array<HookPlan> = Array::with_max_entries(HOOKS_MAX as u32, 0);
+pub(crate) static PLANS: Array<HookPlan> = Array::with_max_entries(HOOKS_MAX as u32, 0);
 /// Hook number by function address: for probes that carry no cookie.
 #[map]
-pub static HOOKS: HashMap<u64, u32> = HashMap::with_max_entries(HOOKS_MAX as u32, 0);
+pub(crate) static HOOKS: HashMap<u64, u32> = HashMap::with_max_entries(HOOKS_MAX as u32, 0);
 /// Invocations by key.
 #[map]
-pub static COUNTS: PerCpuHashMap<ObservationKey, u64> = PerCpuHashMap::with_max_entries(KEYS_MAX as u32, 0);
+pub(crate) static COUNTS: PerCpuHashMap<ObservationKey, u64> = PerCpuHashMap::with_max_entries(KEYS_MAX as u32, 0);
 /// First-sight events.
 #[map]
-pub static EVENTS: RingBuf = RingBuf::with_byte_size(EVENT_RING_BYTES, 0);
+pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(EVENT_RING_BYTES, 0);
 /// What was lost, by cause.
 #[map]
-pub static LOSS: PerCpuArray<u64> = PerCpuArray::with_max_entries(LOSS_CAUSES as u32, 0);
+pub(crate) static LOSS: PerCpuArray<u64> = PerCpuArray::with_max_entries(LOSS_CAUSES as u32, 0);
 /// Health figures: see the `STAT_*` constants.
 #[map]
-pub static STATS: PerCpuArray<u64> = PerCpuArray::with_max_entries(STATS_LEN, 0);
+pub(crate) static STATS: PerCpuArray<u64> = PerCpuArray::with_max_entries(STATS_LEN, 0);
 /// Sleeps already shipped, by hook: one event each is enough.
 #[map]
-pub static SLEEPS: HashMap<u32, u64> = HashMap::with_max_entries(HOOKS_MAX as u32, 0);
+pub(crate) static SLEEPS: HashMap<u32, u64> = HashMap::with_max_entries(HOOKS_MAX as u32, 0);
 /// Bytes read by `peek`.
 #[map]
-pub static PEEKED: Array<[u8; PEEK_BYTES]> = Array::with_max_entries(1, 0);
+pub(crate) static PEEKED: Array<[u8; PEEK_BYTES]> = Array::with_max_entries(1, 0);
 
 /// Invocations by tasks whose history is incomplete.
-pub const STAT_INCOMPLETE: u32 = 0;
-/// Held-lock entries that turned out stale.
-pub const STAT_STALE: u32 = 1;
+pub(crate) const STAT_INCOMPLETE: u32 = 0;
 /// Acquire sites that could not be told.
-pub const STAT_SITE_UNKNOWN: u32 = 2;
-const STATS_LEN: u32 = 3;
+pub(crate) const STAT_SITE_UNKNOWN: u32 = 1;
+const STATS_LEN: u32 = 2;
 
 /// Set by the daemon before load; see [`KernelOffsets`].
 #[unsafe(no_mangle)]
-pub static OFFSETS: KernelOffsets = KernelOffsets {
+pub(crate) static OFFSETS: KernelOffsets = KernelOffsets {
     task_start_time: 0,
     inode_op: 0,
     inode_sb: 0,
@@ -63,28 +61,28 @@ pub static OFFSETS: KernelOffsets = KernelOffsets {
 };
 /// The layout this object was built with; the daemon compares.
 #[unsafe(no_mangle)]
-pub static WIRE: u32 = WIRE_VERSION;
+pub(crate) static WIRE: u32 = WIRE_VERSION;
 
 /// Slot 0: 1 while observing. Slot 1: time (ns) since when every lock primitive is probed; 0 = not yet.
 #[map]
-pub static CONTROL: Array<u64> = Array::with_max_entries(2, 0);
+pub(crate) static CONTROL: Array<u64> = Array::with_max_entries(2, 0);
 
 /// The offsets; volatile, as they are known only at load.
 #[inline(always)]
-pub fn offsets() -> KernelOffsets {
+pub(crate) fn offsets() -> KernelOffsets {
     // SAFETY: a static of plain integers, always initialised.
     unsafe { core::ptr::read_volatile(&raw const OFFSETS) }
 }
 
 /// Whether the daemon wants observations.
 #[inline(always)]
-pub fn enabled() -> bool {
+pub(crate) fn enabled() -> bool {
     CONTROL.get(0).is_some_and(|on| *on != 0)
 }
 
 /// Counts a loss.
 #[inline(always)]
-pub fn lose(cause: Loss) {
+pub(crate) fn lose(cause: Loss) {
     if let Some(counter) = LOSS.get_ptr_mut(cause as u32) {
         // SAFETY: a per-CPU array value, ours alone on this CPU.
         unsafe { *counter += 1 }
@@ -93,7 +91,7 @@ pub fn lose(cause: Loss) {
 
 /// Counts a health figure.
 #[inline(always)]
-pub fn count(stat: u32) {
+pub(crate) fn count(stat: u32) {
     if let Some(counter) = STATS.get_ptr_mut(stat) {
         // SAFETY: a per-CPU array value, ours alone on this CPU.
         unsafe { *counter += 1 }

@@ -26,14 +26,14 @@ static EMPTY: TaskLocks = TaskLocks {
 
 /// The current task's address.
 #[inline(always)]
-pub fn current() -> u64 {
+pub(crate) fn current() -> u64 {
     // SAFETY: the helper takes nothing and returns the current task.
     unsafe { bpf_get_current_task() }
 }
 
 /// Reads 8 bytes of kernel memory.
 #[inline(always)]
-pub fn read_u64(address: u64) -> Option<u64> {
+pub(crate) fn read_u64(address: u64) -> Option<u64> {
     let mut value = 0u64;
     // SAFETY: the destination is 8 bytes of our stack; the helper tolerates any source.
     let failed = unsafe { bpf_probe_read_kernel((&raw mut value).cast(), 8, address as *const _) };
@@ -42,7 +42,7 @@ pub fn read_u64(address: u64) -> Option<u64> {
 
 /// The held-lock table of `task`, made when there is none.
 #[inline(always)]
-pub fn locks_of(task: u64) -> Option<*mut TaskLocks> {
+pub(crate) fn locks_of(task: u64) -> Option<*mut TaskLocks> {
     if let Some(locks) = TASKS.get_ptr_mut(task) {
         return Some(locks);
     }
@@ -67,7 +67,7 @@ fn first_sight(task: u64) -> Option<*mut TaskLocks> {
 
 /// A task is gone for good: its address may serve another.
 #[raw_tracepoint(tracepoint = "sched_process_free")]
-pub fn task_free(ctx: RawTracePointContext) -> i32 {
+pub(crate) fn task_free(ctx: RawTracePointContext) -> i32 {
     let task: u64 = ctx.arg(0);
     let _ = TASKS.remove(task);
     0
@@ -75,7 +75,7 @@ pub fn task_free(ctx: RawTracePointContext) -> i32 {
 
 /// A user task enters a system call: it holds no lock, whatever was missed before.
 #[raw_tracepoint(tracepoint = "sys_enter")]
-pub fn resync(ctx: RawTracePointContext) -> i32 {
+pub(crate) fn resync(ctx: RawTracePointContext) -> i32 {
     let _ = ctx.as_ptr();
     if CONTROL.get(1).is_none_or(|since| *since == 0) {
         return 0;

@@ -1,0 +1,143 @@
+//! Programs on callbacks: read the facts the plan asks for, fold them into a key, count the key, ship its first sight.
+
+use aya_ebpf::{
+    EbpfContext,
+    bindings::{BPF_NOEXIST, pt_regs},
+    helpers::generated::{bpf_get_attach_cookie, bpf_get_func_arg, bpf_get_func_ip},
+    macros::{fentry, fexit, kprobe, kretprobe},
+    programs::{FEntryContext, FExitContext, ProbeContext, RetProbeContext},
+};
+use vfs_audit_common::{Loss, ObservationKey};
+
+use crate::{
+    event,
+    facts::{self, Args},
+    maps::{COUNTS, HOOKS, PLANS, STAT_INCOMPLETE, count, enabled, lose, offsets},
+    task::{self, read_u64},
+    watch,
+};
+
+/// One invocation as a probe delivers it.
+struct Invocation {
+    hook: u32,
+    args: Args,
+    caller: u64,
+    stack_pointer: u64,
+}
+
+/// Counts `key`; true when it is new.
+#[inline(always)]
+pub(crate) fn count_key(key: &ObservationKey) -> bool {
+    if let Some(counter) = COUNTS.get_ptr_mut(key) {
+        // SAFETY: a per-CPU map value, ours alone on this CPU.
+        unsafe { *counter += 1 };
+        return false;
+    }
+    if COUNTS.insert(key, 1, BPF_NOEXIST.into()).is_ok() {
+        return true;
+    }
+    // Another CPU may have been first; else there is no room.
+    match COUNTS.get_ptr_mut(key) {
+        // SAFETY: a per-CPU map value, ours alone on this CPU.
+        Some(counter) => unsafe { *counter += 1 },
+        None => lose(Loss::KeyTableFull),
+    }
+    false
+}
+
+#[inline(always)]
+fn observe<C: EbpfContext>(ctx: &C, seen: &Invocation) {
+    let Some(plan) = PLANS.get(seen.hook) else { return lose(Loss::PlanMissing) };
+    let task = task::current();
+    let Some(locks) = task::locks_of(task) else { return };
+    let roles = facts::roles(plan, &seen.args);
+    let mut words = Default::default();
+    let offsets = offsets();
+    let identity = roles[0];
+    // SAFETY: a live map value of the current task.
+    let history_complete = unsafe { (*locks).history_complete } as u8;
+    let key = ObservationKey {
+        hook: seen.hook,
+        flags: facts::flags(plan, &seen.args, &roles),
+        history_complete,
+        point: 0,
+        slept: 0,
+        caller: seen.caller,
+        table: read_u64(identity + u64::from(offsets.inode_op)).unwrap_or(0),
+        sb: read_u64(identity + u64::from(offsets.inode_sb)).unwrap_or(0),
+        slots: facts::slots(plan, &roles, locks, task, &mut words),
+    };
+    if history_complete == 0 {
+        count(STAT_INCOMPLETE);
+    }
+    if count_key(&key) {
+        event::first_sight(ctx, &key, &roles, &words, locks);
+    }
+    if plan.watch_sleep != 0 && key.flags & plan.watch_sleep == plan.watch_sleep {
+        watch::enter(locks, &key, seen.stack_pointer);
+    }
+}
+
+#[inline(always)]
+fn from_registers(ctx: &ProbeContext) -> Invocation {
+    let regs: *const pt_regs = ctx.regs;
+    // SAFETY: the context of a kprobe is its registers.
+    let (args, stack_pointer, cookie) = unsafe {
+        let r = &*regs;
+        ([r.rdi, r.rsi, r.rdx, r.rcx, r.r8, r.r9, 0, 0], r.rsp, bpf_get_attach_cookie(ctx.as_ptr()))
+    };
+    Invocation { hook: cookie as u32, args, caller: read_u64(stack_pointer).unwrap_or(0), stack_pointer }
+}
+
+/// A callback's entry, by kprobe.multi or single kprobes; the cookie is the hook number.
+#[kprobe]
+pub(crate) fn callback_entry(ctx: ProbeContext) -> u32 {
+    if enabled() {
+        observe(&ctx, &from_registers(&ctx));
+    }
+    0
+}
+
+/// A watched callback's exit, by kretprobes; the cookie is the hook number.
+#[kretprobe]
+pub(crate) fn callback_exit(ctx: RetProbeContext) -> u32 {
+    // SAFETY: the helper takes the context only.
+    let hook = unsafe { bpf_get_attach_cookie(ctx.as_ptr()) } as u32;
+    watch::leave(&ctx, hook);
+    0
+}
+
+#[inline(always)]
+fn hook_by_address(ctx: *mut core::ffi::c_void) -> Option<u32> {
+    // SAFETY: the helper takes the context only; the value is copied out.
+    unsafe { HOOKS.get(&bpf_get_func_ip(ctx)).copied() }
+}
+
+/// A callback's entry, by fentry: where there are no kprobes.
+#[fentry(function = "vfs_create")]
+pub(crate) fn callback_fentry(ctx: FEntryContext) -> i32 {
+    if !enabled() {
+        return 0;
+    }
+    let Some(hook) = hook_by_address(ctx.as_ptr()) else {
+        lose(Loss::PlanMissing);
+        return 0;
+    };
+    let mut args: Args = [0; 8];
+    for index in 0..6 {
+        // SAFETY: the destination is 8 bytes of our stack; an argument that the function lacks is an error, and stays 0.
+        unsafe { bpf_get_func_arg(ctx.as_ptr(), index as u32, (&raw mut args[index]).cast()) };
+    }
+    let seen = Invocation { hook, args, caller: crate::locks::caller(&ctx), stack_pointer: ctx.as_ptr() as u64 };
+    observe(&ctx, &seen);
+    0
+}
+
+/// A watched callback's exit, by fexit.
+#[fexit(function = "vfs_create")]
+pub(crate) fn callback_fexit(ctx: FExitContext) -> i32 {
+    if let Some(hook) = hook_by_address(ctx.as_ptr()) {
+        watch::leave(&ctx, hook);
+    }
+    0
+}

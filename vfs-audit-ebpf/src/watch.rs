@@ -1,0 +1,117 @@
+//! Callbacks that are watched for sleeping: frames from entry to exit, and the switches between.
+
+use aya_ebpf::{
+    EbpfContext,
+    bindings::BPF_NOEXIST,
+    macros::raw_tracepoint,
+    programs::RawTracePointContext,
+};
+use vfs_audit_common::{Loss, ObservationKey, SLOTS_MAX, TaskLocks, WATCHED_MAX, WatchFrame};
+
+use crate::{
+    callback::count_key,
+    event,
+    maps::{SLEEPS, TASKS, lose},
+    task,
+};
+
+// Verifier: an index masked to the array's size, so that the access is provably inside.
+const MASK: usize = WATCHED_MAX - 1;
+
+/// Opens a frame; frames whose stack is gone are dropped and counted.
+#[inline(always)]
+pub(crate) fn enter(locks: *mut TaskLocks, key: &ObservationKey, stack_pointer: u64) {
+    // SAFETY: a live map value of the current task; indices are masked below the array's size.
+    unsafe {
+        let mut len = (*locks).watched_len as usize;
+        for _ in 0..WATCHED_MAX {
+            if len == 0 || (*locks).watched[(len - 1) & MASK].stack_pointer > stack_pointer {
+                break;
+            }
+            len -= 1;
+            lose(Loss::ExitMissed);
+        }
+        if len >= WATCHED_MAX {
+            return lose(Loss::ExitMissed);
+        }
+        (*locks).watched[len & MASK] = WatchFrame {
+            hook: key.hook,
+            sleeps: 0,
+            stack_pointer,
+            flags: u64::from(key.flags),
+            caller: key.caller,
+            table: key.table,
+            sb: key.sb,
+        };
+        (*locks).watched_len = (len + 1) as u32;
+    }
+}
+
+/// The key of a frame's exit.
+#[inline(always)]
+fn exit_key(frame: &WatchFrame, history_complete: u32) -> ObservationKey {
+    ObservationKey {
+        hook: frame.hook,
+        flags: frame.flags as u8,
+        history_complete: history_complete as u8,
+        point: 1,
+        slept: u8::from(frame.sleeps != 0),
+        caller: frame.caller,
+        table: frame.table,
+        sb: frame.sb,
+        slots: [0; SLOTS_MAX],
+    }
+}
+
+/// Closes the frame of `hook` and counts what happened in it; frames above it have missed their exit.
+#[inline(always)]
+pub(crate) fn leave<C: EbpfContext>(ctx: &C, hook: u32) {
+    let Some(locks) = TASKS.get_ptr_mut(task::current()) else { return };
+    // SAFETY: a live map value of the current task; indices are masked below the array's size.
+    unsafe {
+        let mut len = (*locks).watched_len as usize;
+        for _ in 0..WATCHED_MAX {
+            if len == 0 {
+                return;
+            }
+            len -= 1;
+            if (*locks).watched[len & MASK].hook == hook {
+                (*locks).watched_len = len as u32;
+                let key = exit_key(&(*locks).watched[len & MASK], (*locks).history_complete);
+                if count_key(&key) {
+                    event::first_sight(ctx, &key, &[0; 8], &Default::default(), locks);
+                }
+                return;
+            }
+        }
+    }
+}
+
+/// A task leaves the CPU: of its own will, inside a watched callback?
+#[raw_tracepoint(tracepoint = "sched_switch")]
+pub(crate) fn sched_switch(ctx: RawTracePointContext) -> i32 {
+    let preempted: u64 = ctx.arg(0);
+    let previous: u64 = ctx.arg(1);
+    if preempted & 0xff != 0 {
+        return 0;
+    }
+    let Some(locks) = TASKS.get_ptr_mut(previous) else { return 0 };
+    // SAFETY: a live map value of the switched task, which runs none of our programs meanwhile; indices are masked.
+    unsafe {
+        let len = (*locks).watched_len as usize;
+        if len == 0 {
+            return 0;
+        }
+        for index in 0..WATCHED_MAX {
+            if index >= len {
+                break;
+            }
+            (*locks).watched[index & MASK].sleeps += 1;
+        }
+        let frame = (*locks).watched[(len - 1) & MASK];
+        if SLEEPS.insert(frame.hook, 1, BPF_NOEXIST.into()).is_ok() {
+            event::sleep(&ctx, &exit_key(&frame, (*locks).history_complete), locks);
+        }
+    }
+    0
+}
