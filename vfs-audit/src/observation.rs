@@ -31,6 +31,8 @@ pub enum Word {
     ExclusiveOther,
     /// Counts readers, does not say who.
     Readers,
+    /// Taken, but the word knows no owner (spinlock, page bit).
+    Taken,
 }
 
 /// What the task's held-lock table says.
@@ -108,13 +110,11 @@ pub struct Observation {
     pub point: Point,
     /// True when the task's lock history is complete.
     pub history_complete: bool,
-    /// Named condition facts (`cross_directory`); a fact that is missing could not be read.
+    /// Named facts: conditions (`cross_directory`), context (`atomic`), and at exit what happened since the entry
+    /// (`slept`, `called.generic_setlease`); a fact that is missing could not be read.
     pub facts: BTreeMap<String, bool>,
     /// Lock slots.
     pub locks: Vec<LockEvidence>,
-    /// At exit of a watched callback: whether the task slept in it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub slept: Option<bool>,
     /// Invocations.
     pub count: u64,
     /// The first of them, in full; absent when its event was lost.
