@@ -6,10 +6,6 @@
 pub struct KernelOffsets {
     /// `task_struct.start_time` (nanoseconds since boot, monotonic).
     pub task_start_time: u32,
-    /// `inode.i_op`.
-    pub inode_op: u32,
-    /// `inode.i_sb`.
-    pub inode_sb: u32,
     /// `inode.i_mode`.
     pub inode_mode: u32,
     /// `inode.i_ino`.
@@ -20,13 +16,10 @@ pub struct KernelOffsets {
     pub sb_type: u32,
     /// `file_system_type.name`.
     pub fs_name: u32,
-    /// `rw_semaphore.count`.
-    pub rwsem_count: u32,
-    /// `rw_semaphore.owner`.
-    pub rwsem_owner: u32,
-    /// `mutex.owner`.
-    pub mutex_owner: u32,
-    /// Always zero.
-    pub pad: u32,
+    /// `task_struct.stack`.
+    pub task_stack: u32,
+    /// `task_struct.flags`.
+    pub task_flags: u32,
+    /// Bytes of a kernel stack.
+    pub thread_size: u32,
 }
-

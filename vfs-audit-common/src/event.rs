@@ -77,6 +77,10 @@ pub struct TaskLocks {
     pub watched_len: u32,
     /// Always zero.
     pub pad: u32,
+    /// Lowest address of the task's kernel stack: code that runs on another stack runs in an interrupt.
+    pub stack_base: u64,
+    /// Scratch: where the last probe ran.
+    pub stack_probe: u64,
     /// The held locks.
     pub held: [HeldLock; HELD_LOCKS_MAX],
     /// The watched callbacks, outermost first.

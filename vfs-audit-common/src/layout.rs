@@ -5,15 +5,15 @@ use core::mem::{offset_of, size_of};
 use crate::{Event, FlagReader, HeldLock, HookPlan, ObservationKey, RoleReader, SlotReader, TaskLocks, WatchFrame};
 
 const _: () = {
-    assert!(size_of::<RoleReader>() == 8);
+    assert!(size_of::<RoleReader>() == 12);
     assert!(size_of::<SlotReader>() == 4);
     assert!(size_of::<FlagReader>() == 8);
-    assert!(size_of::<HookPlan>() == 8 + 6 * 8 + 8 * 4 + 8 * 8);
+    assert!(size_of::<HookPlan>() == 8 + 8 * 12 + 8 * 4 + 8 * 8);
     assert!(size_of::<ObservationKey>() == 40);
     assert!(offset_of!(ObservationKey, slots) == 32);
     assert!(size_of::<HeldLock>() == 24);
     assert!(size_of::<WatchFrame>() == 48);
-    assert!(size_of::<TaskLocks>() == 16 + 16 * 24 + 4 * 48);
+    assert!(size_of::<TaskLocks>() == 32 + 16 * 24 + 4 * 48);
     assert!(offset_of!(Event, key) == 16);
     assert!(offset_of!(Event, comm) == 64);
     assert!(offset_of!(Event, roles) == 128);

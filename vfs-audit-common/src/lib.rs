@@ -17,12 +17,14 @@ pub use lock_state::{
     ModeBits, SLOT_ABSENT, SLOT_TRACKED_EXCLUSIVE, SLOT_TRACKED_MASK, SLOT_TRACKED_NONE, SLOT_TRACKED_SHARED,
     SLOT_WORD_FREE, SLOT_WORD_MASK, SLOT_WORD_OTHER, SLOT_WORD_READERS, SLOT_WORD_SELF, SLOT_WORD_UNREAD,
 };
-pub use loss::{LOSS_CAUSES, Loss};
+pub use loss::{LOSS_CAUSES, Loss, STATS_LEN, Stat};
 pub use plan::{
     FLAG_AND_MASK, FLAG_IS_DIRECTORY, FLAG_PRESENT, FLAG_ROLES_DIFFER, FlagReader, HookPlan, LOCK_MUTEX, LOCK_RWSEM,
     RoleReader, SlotReader,
 };
 
+/// Slots of the control map: observing (0/1), time since when every lock primitive is probed, wanted process id.
+pub const CONTROL_LEN: usize = 3;
 /// Version of this layout; the daemon refuses an eBPF object that carries another.
 pub const WIRE_VERSION: u32 = 1;
 /// Locks one task can hold in its table; one more is counted as [`Loss::HeldTableFull`].

@@ -48,3 +48,20 @@ impl Loss {
         }
     }
 }
+
+/// Number of health figures.
+pub const STATS_LEN: usize = 4;
+
+/// A health figure of the tracer; the value indexes the map of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u32)]
+pub enum Stat {
+    /// Invocations by tasks whose lock history is incomplete.
+    IncompleteHistory = 0,
+    /// Acquire sites that could not be told.
+    SiteUnknown = 1,
+    /// Held locks that were found free by their word, or still noted when a task came from user space: a release was missed.
+    ReleaseMissed = 2,
+    /// Acquisitions in interrupt context: they belong to no task.
+    InInterrupt = 3,
+}

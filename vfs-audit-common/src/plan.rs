@@ -20,7 +20,8 @@ pub const FLAG_IS_DIRECTORY: u8 = 4;
 
 /// How to reach a role's object: start at a source, then follow pointers.
 ///
-/// The object is `source` after `steps` dereferences, each reading 8 bytes at `offset` bytes into what came before.
+/// The object is `source` after `steps` dereferences, each reading 8 bytes at `offset` bytes into what came before, plus
+/// `add` bytes.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RoleReader {
@@ -30,6 +31,10 @@ pub struct RoleReader {
     pub steps: u8,
     /// Byte offset of each dereference.
     pub offset: [u16; ROLE_STEPS_MAX],
+    /// Bytes to add at the end: an object embedded in the last one.
+    pub add: u16,
+    /// Always zero.
+    pub pad: u16,
 }
 
 /// A lock of a role's object.
@@ -60,7 +65,7 @@ pub struct FlagReader {
     pub mask: u32,
 }
 
-/// The plan of one hook. Role 0 is the inode whose operations table and superblock identify the call.
+/// The plan of one hook. Role 0 is the object whose operations table and superblock identify the call.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HookPlan {
@@ -74,6 +79,10 @@ pub struct HookPlan {
     pub watch_sleep: u8,
     /// Always zero.
     pub pad: u32,
+    /// The operations table.
+    pub table: RoleReader,
+    /// The superblock.
+    pub sb: RoleReader,
     /// Fact readers of objects.
     pub roles: [RoleReader; ROLES_MAX],
     /// Fact readers of locks.

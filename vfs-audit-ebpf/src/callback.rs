@@ -7,12 +7,12 @@ use aya_ebpf::{
     macros::{fentry, fexit, kprobe, kretprobe},
     programs::{FEntryContext, FExitContext, ProbeContext, RetProbeContext},
 };
-use vfs_audit_common::{Loss, ObservationKey};
+use vfs_audit_common::{Loss, ObservationKey, Stat};
 
 use crate::{
     event,
     facts::{self, Args},
-    maps::{COUNTS, HOOKS, PLANS, STAT_INCOMPLETE, count, enabled, lose, offsets},
+    maps::{COUNTS, HOOKS, PLANS, count, enabled, lose, unwanted},
     task::{self, read_u64},
     watch,
 };
@@ -47,13 +47,14 @@ pub(crate) fn count_key(key: &ObservationKey) -> bool {
 
 #[inline(always)]
 fn observe<C: EbpfContext>(ctx: &C, seen: &Invocation) {
+    if unwanted() {
+        return;
+    }
     let Some(plan) = PLANS.get(seen.hook) else { return lose(Loss::PlanMissing) };
     let task = task::current();
     let Some(locks) = task::locks_of(task) else { return };
     let roles = facts::roles(plan, &seen.args);
     let mut words = Default::default();
-    let offsets = offsets();
-    let identity = roles[0];
     // SAFETY: a live map value of the current task.
     let history_complete = unsafe { (*locks).history_complete } as u8;
     let key = ObservationKey {
@@ -63,12 +64,12 @@ fn observe<C: EbpfContext>(ctx: &C, seen: &Invocation) {
         point: 0,
         slept: 0,
         caller: seen.caller,
-        table: read_u64(identity + u64::from(offsets.inode_op)).unwrap_or(0),
-        sb: read_u64(identity + u64::from(offsets.inode_sb)).unwrap_or(0),
+        table: facts::object(&plan.table, &seen.args, &roles),
+        sb: facts::object(&plan.sb, &seen.args, &roles),
         slots: facts::slots(plan, &roles, locks, task, &mut words),
     };
     if history_complete == 0 {
-        count(STAT_INCOMPLETE);
+        count(Stat::IncompleteHistory);
     }
     if count_key(&key) {
         event::first_sight(ctx, &key, &roles, &words, locks);

@@ -5,12 +5,12 @@ use vfs_audit_common::{
     FLAG_AND_MASK, FLAG_IS_DIRECTORY, FLAG_PRESENT, FLAG_ROLES_DIFFER, FLAGS_MAX, FlagReader, HookPlan, LOCK_RWSEM, Loss,
     ModeBits, ROLE_STEPS_MAX, ROLES_MAX, RoleReader, SLOT_ABSENT, SLOT_TRACKED_EXCLUSIVE, SLOT_TRACKED_NONE,
     SLOT_TRACKED_SHARED, SLOT_WORD_FREE, SLOT_WORD_OTHER, SLOT_WORD_READERS, SLOT_WORD_SELF, SLOT_WORD_UNREAD, SLOTS_MAX,
-    SlotReader, TaskLocks,
+    SlotReader, Stat, TaskLocks,
 };
 
 use crate::{
     held,
-    maps::{lose, offsets},
+    maps::{count, lose, offsets},
     task::read_u64,
 };
 
@@ -32,9 +32,9 @@ const OWNER_FLAGS: u64 = 7;
 /// `ERR_PTR` values lie above this address.
 const ERRORS_FROM: u64 = u64::MAX - 4095;
 
-/// The object of one role; 0 = none, or the chain could not be read (counted).
+/// The object that `reader` reaches; 0 = none, or the chain could not be read (counted).
 #[inline(always)]
-fn object(reader: &RoleReader, args: &Args, roles: &Roles) -> u64 {
+pub(crate) fn object(reader: &RoleReader, args: &Args, roles: &Roles) -> u64 {
     let index = usize::from(reader.source) & 7;
     let mut address = if reader.source & 0x80 == 0 { args[index] } else { roles[index] };
     for step in 0..ROLE_STEPS_MAX {
@@ -47,7 +47,7 @@ fn object(reader: &RoleReader, args: &Args, roles: &Roles) -> u64 {
         };
         address = next;
     }
-    if address >= ERRORS_FROM { 0 } else { address }
+    if address == 0 || address >= ERRORS_FROM { 0 } else { address + u64::from(reader.add) }
 }
 
 /// The object of every role of the plan.
@@ -129,7 +129,7 @@ fn word(kind: u8, address: u64, task: u64, words: &mut [u64; 2]) -> u8 {
 }
 
 #[inline(always)]
-fn slot(reader: &SlotReader, roles: &Roles, locks: *const TaskLocks, task: u64, words: &mut [u64; 2]) -> u8 {
+fn slot(reader: &SlotReader, roles: &Roles, locks: *mut TaskLocks, task: u64, words: &mut [u64; 2]) -> u8 {
     let object = roles[usize::from(reader.role) & 7];
     if object == 0 {
         return SLOT_ABSENT;
@@ -144,12 +144,20 @@ fn slot(reader: &SlotReader, roles: &Roles, locks: *const TaskLocks, task: u64, 
     } else {
         SLOT_TRACKED_NONE
     };
-    word(reader.kind, address, task, words) | tracked
+    let word = word(reader.kind, address, task, words);
+    if word == SLOT_WORD_FREE && tracked != SLOT_TRACKED_NONE {
+        // A release was missed: the word is right, and the rest of the table is in doubt until the task is next seen
+        // to hold no lock.
+        count(Stat::ReleaseMissed);
+        // SAFETY: a live map value of the current task.
+        unsafe { held::forget(locks, address) };
+    }
+    word | tracked
 }
 
 /// Both witnesses of every lock slot of the plan.
 #[inline(always)]
-pub(crate) fn slots(plan: &HookPlan, roles: &Roles, locks: *const TaskLocks, task: u64, words: &mut Words) -> [u8; SLOTS_MAX] {
+pub(crate) fn slots(plan: &HookPlan, roles: &Roles, locks: *mut TaskLocks, task: u64, words: &mut Words) -> [u8; SLOTS_MAX] {
     let mut states = [SLOT_ABSENT; SLOTS_MAX];
     for index in 0..SLOTS_MAX {
         if index >= usize::from(plan.slots_len) {

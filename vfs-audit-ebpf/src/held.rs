@@ -78,6 +78,22 @@ pub(crate) unsafe fn release(locks: *mut TaskLocks, instance: u64) {
     }
 }
 
+/// Drops `instance` at whatever depth, and with it the task's claim to a complete history.
+///
+/// # Safety
+/// `locks` is a live map value.
+#[inline(always)]
+pub(crate) unsafe fn forget(locks: *mut TaskLocks, instance: u64) {
+    // SAFETY: by the caller's contract; indices are masked below the table's size.
+    unsafe {
+        (*locks).history_complete = 0;
+        if let Some(index) = position(locks, instance) {
+            (*locks).held[index].depth = 1;
+            release(locks, instance);
+        }
+    }
+}
+
 /// Turns an exclusive holding into a shared one.
 ///
 /// # Safety

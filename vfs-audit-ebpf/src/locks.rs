@@ -9,11 +9,11 @@ use aya_ebpf::{
     macros::{fentry, fexit},
     programs::{FEntryContext, FExitContext},
 };
-use vfs_audit_common::ModeBits;
+use vfs_audit_common::{ModeBits, Stat, TaskLocks};
 
 use crate::{
     held,
-    maps::{STAT_SITE_UNKNOWN, TASKS, count, enabled},
+    maps::{TASKS, count, enabled, offsets},
     task,
 };
 
@@ -50,8 +50,31 @@ pub(crate) fn caller<C: EbpfContext>(ctx: &C) -> u64 {
             return words[4];
         }
     }
-    count(STAT_SITE_UNKNOWN);
+    count(Stat::SiteUnknown);
     0
+}
+
+/// Whether the program runs in an interrupt: on another stack than the task's own.
+#[inline(always)]
+fn in_interrupt<C: EbpfContext>(ctx: &C, locks: *mut TaskLocks) -> bool {
+    // Verifier: no arithmetic on the context's address; through a map value it becomes a number.
+    // SAFETY: a live map value of the current task.
+    let above = unsafe {
+        core::ptr::write_volatile(&raw mut (*locks).stack_probe, ctx.as_ptr() as u64);
+        core::ptr::read_volatile(&raw const (*locks).stack_probe).wrapping_sub((*locks).stack_base)
+    };
+    above >= u64::from(offsets().thread_size)
+}
+
+/// The current task's table, unless an interrupt borrows the task.
+#[inline(always)]
+fn table<C: EbpfContext>(ctx: &C, locks: Option<*mut TaskLocks>) -> Option<*mut TaskLocks> {
+    let locks = locks?;
+    if in_interrupt(ctx, locks) {
+        count(Stat::InInterrupt);
+        return None;
+    }
+    Some(locks)
 }
 
 #[inline(always)]
@@ -59,7 +82,7 @@ fn acquired<C: EbpfContext>(ctx: &C, instance: u64, mode: ModeBits) -> i32 {
     if !enabled() {
         return 0;
     }
-    if let Some(locks) = task::locks_of(task::current()) {
+    if let Some(locks) = table(ctx, task::locks_of(task::current())) {
         // SAFETY: a live map value of the current task.
         unsafe { held::acquire(locks, instance, mode, || caller(ctx)) }
     }
@@ -81,7 +104,7 @@ pub(crate) fn acquire_exclusive(ctx: FEntryContext) -> i32 {
 /// `up_read`, `up_write`, `mutex_unlock`.
 #[fentry(function = "up_write")]
 pub(crate) fn release(ctx: FEntryContext) -> i32 {
-    if let Some(locks) = TASKS.get_ptr_mut(task::current()) {
+    if let Some(locks) = table(&ctx, TASKS.get_ptr_mut(task::current())) {
         // SAFETY: a live map value of the current task.
         unsafe { held::release(locks, ctx.arg(0)) }
     }

@@ -1,11 +1,13 @@
 //! The maps, the constants set at load and the on/off flag.
 
 use aya_ebpf::{
+    helpers::generated::bpf_get_current_pid_tgid,
     macros::map,
     maps::{Array, HashMap, PerCpuArray, PerCpuHashMap, RingBuf},
 };
 use vfs_audit_common::{
-    EVENT_RING_BYTES, HOOKS_MAX, HookPlan, KEYS_MAX, KernelOffsets, LOSS_CAUSES, Loss, ObservationKey, PEEK_BYTES, TASKS_MAX,
+    STATS_LEN, Stat,
+    CONTROL_LEN, EVENT_RING_BYTES, HOOKS_MAX, HookPlan, KEYS_MAX, KernelOffsets, LOSS_CAUSES, Loss, ObservationKey, PEEK_BYTES, TASKS_MAX,
     TaskLocks, WIRE_VERSION,
 };
 
@@ -27,9 +29,9 @@ pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(EVENT_RING_BYTES, 0)
 /// What was lost, by cause.
 #[map]
 pub(crate) static LOSS: PerCpuArray<u64> = PerCpuArray::with_max_entries(LOSS_CAUSES as u32, 0);
-/// Health figures: see the `STAT_*` constants.
+/// Health figures.
 #[map]
-pub(crate) static STATS: PerCpuArray<u64> = PerCpuArray::with_max_entries(STATS_LEN, 0);
+pub(crate) static STATS: PerCpuArray<u64> = PerCpuArray::with_max_entries(STATS_LEN as u32, 0);
 /// Sleeps already shipped, by hook: one event each is enough.
 #[map]
 pub(crate) static SLEEPS: HashMap<u32, u64> = HashMap::with_max_entries(HOOKS_MAX as u32, 0);
@@ -37,35 +39,28 @@ pub(crate) static SLEEPS: HashMap<u32, u64> = HashMap::with_max_entries(HOOKS_MA
 #[map]
 pub(crate) static PEEKED: Array<[u8; PEEK_BYTES]> = Array::with_max_entries(1, 0);
 
-/// Invocations by tasks whose history is incomplete.
-pub(crate) const STAT_INCOMPLETE: u32 = 0;
-/// Acquire sites that could not be told.
-pub(crate) const STAT_SITE_UNKNOWN: u32 = 1;
-const STATS_LEN: u32 = 2;
 
 /// Set by the daemon before load; see [`KernelOffsets`].
 #[unsafe(no_mangle)]
 pub(crate) static OFFSETS: KernelOffsets = KernelOffsets {
     task_start_time: 0,
-    inode_op: 0,
-    inode_sb: 0,
     inode_mode: 0,
     inode_ino: 0,
     sb_id: 0,
     sb_type: 0,
     fs_name: 0,
-    rwsem_count: 0,
-    rwsem_owner: 0,
-    mutex_owner: 0,
-    pad: 0,
+    task_stack: 0,
+    task_flags: 0,
+    thread_size: 0,
 };
 /// The layout this object was built with; the daemon compares.
 #[unsafe(no_mangle)]
 pub(crate) static WIRE: u32 = WIRE_VERSION;
 
-/// Slot 0: 1 while observing. Slot 1: time (ns) since when every lock primitive is probed; 0 = not yet.
+/// Slot 0: 1 while observing. Slot 1: time (ns) since when every lock primitive is probed; 0 = not yet. Slot 2: process
+/// id whose invocations are wanted; 0 = all.
 #[map]
-pub(crate) static CONTROL: Array<u64> = Array::with_max_entries(2, 0);
+pub(crate) static CONTROL: Array<u64> = Array::with_max_entries(CONTROL_LEN as u32, 0);
 
 /// The offsets; volatile, as they are known only at load.
 #[inline(always)]
@@ -80,6 +75,14 @@ pub(crate) fn enabled() -> bool {
     CONTROL.get(0).is_some_and(|on| *on != 0)
 }
 
+/// Whether the daemon wants another process's invocations only.
+#[inline(always)]
+pub(crate) fn unwanted() -> bool {
+    let wanted = CONTROL.get(2).copied().unwrap_or(0);
+    // SAFETY: the helper takes nothing.
+    wanted != 0 && unsafe { bpf_get_current_pid_tgid() } >> 32 != wanted
+}
+
 /// Counts a loss.
 #[inline(always)]
 pub(crate) fn lose(cause: Loss) {
@@ -91,8 +94,8 @@ pub(crate) fn lose(cause: Loss) {
 
 /// Counts a health figure.
 #[inline(always)]
-pub(crate) fn count(stat: u32) {
-    if let Some(counter) = STATS.get_ptr_mut(stat) {
+pub(crate) fn count(stat: Stat) {
+    if let Some(counter) = STATS.get_ptr_mut(stat as u32) {
         // SAFETY: a per-CPU array value, ours alone on this CPU.
         unsafe { *counter += 1 }
     }

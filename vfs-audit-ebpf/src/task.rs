@@ -10,15 +10,17 @@ use aya_ebpf::{
     macros::raw_tracepoint,
     programs::RawTracePointContext,
 };
-use vfs_audit_common::{Loss, TaskLocks};
+use vfs_audit_common::{Loss, Stat, TaskLocks};
 
-use crate::maps::{CONTROL, TASKS, lose, offsets};
+use crate::maps::{CONTROL, TASKS, count, lose, offsets};
 
 static EMPTY: TaskLocks = TaskLocks {
     held_len: 0,
     history_complete: 0,
     watched_len: 0,
     pad: 0,
+    stack_base: 0,
+    stack_probe: 0,
     held: [vfs_audit_common::HeldLock { instance: 0, acquire_site: 0, mode: 0, depth: 0 }; vfs_audit_common::HELD_LOCKS_MAX],
     watched: [vfs_audit_common::WatchFrame { hook: 0, sleeps: 0, stack_pointer: 0, flags: 0, caller: 0, table: 0, sb: 0 };
         vfs_audit_common::WATCHED_MAX],
@@ -58,9 +60,12 @@ fn first_sight(task: u64) -> Option<*mut TaskLocks> {
     };
     let born = read_u64(task + u64::from(offsets().task_start_time)).unwrap_or(0);
     let since = CONTROL.get(1).copied().unwrap_or(0);
-    if since != 0 && born > since {
-        // SAFETY: a map value of the current task, which only its own programs write.
-        unsafe { (*locks).history_complete = 1 };
+    // SAFETY: a map value of the current task, which only its own programs write.
+    unsafe {
+        (*locks).stack_base = read_u64(task + u64::from(offsets().task_stack)).unwrap_or(0);
+        if since != 0 && born > since {
+            (*locks).history_complete = 1;
+        }
     }
     Some(locks)
 }
@@ -73,20 +78,36 @@ pub(crate) fn task_free(ctx: RawTracePointContext) -> i32 {
     0
 }
 
-/// A user task enters a system call: it holds no lock, whatever was missed before.
+/// The current task is known to hold no lock: whatever was missed before is mended.
+#[inline(always)]
+fn holds_nothing() {
+    if CONTROL.get(1).is_none_or(|since| *since == 0) {
+        return;
+    }
+    let Some(locks) = locks_of(current()) else { return };
+    // SAFETY: a map value of the current task, which only its own programs write.
+    unsafe {
+        if (*locks).held_len != 0 && (*locks).history_complete != 0 {
+            count(Stat::ReleaseMissed);
+        }
+        (*locks).held_len = 0;
+        (*locks).watched_len = 0;
+        (*locks).history_complete = 1;
+    }
+}
+
+/// A user task enters a system call.
 #[raw_tracepoint(tracepoint = "sys_enter")]
 pub(crate) fn resync(ctx: RawTracePointContext) -> i32 {
     let _ = ctx.as_ptr();
-    if CONTROL.get(1).is_none_or(|since| *since == 0) {
-        return 0;
-    }
-    if let Some(locks) = locks_of(current()) {
-        // SAFETY: a map value of the current task, which only its own programs write.
-        unsafe {
-            (*locks).held_len = 0;
-            (*locks).watched_len = 0;
-            (*locks).history_complete = 1;
-        }
-    }
+    holds_nothing();
+    0
+}
+
+/// A worker of a workqueue begins its next piece of work.
+#[raw_tracepoint(tracepoint = "workqueue_execute_start")]
+pub(crate) fn resync_worker(ctx: RawTracePointContext) -> i32 {
+    let _ = ctx.as_ptr();
+    holds_nothing();
     0
 }

@@ -1,0 +1,220 @@
+//! Questions to BTF: where a member lies, which type an op's argument has, how wide a table is.
+
+use super::parse::{Btf, TypeId, TypeKind};
+
+/// One step on the way along members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Read a pointer so many bytes into the object.
+    Dereference(u32),
+    /// The object begins so many bytes into the previous one.
+    Embedded(u32),
+}
+
+/// The prototype of a function pointer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Prototype {
+    /// For each argument the name of its type: the struct for a pointer to one, else the outermost name.
+    pub arguments: Vec<String>,
+    /// The same of the result; empty for `void`.
+    pub result: String,
+}
+
+impl Btf {
+    /// Follows modifiers, and typedefs too.
+    fn strip(&self, mut id: TypeId) -> TypeId {
+        while let TypeKind::Modifier(to) | TypeKind::Typedef(to) = self.kind(id) {
+            id = to;
+        }
+        id
+    }
+
+    fn strip_modifiers(&self, mut id: TypeId) -> TypeId {
+        while let TypeKind::Modifier(to) = self.kind(id) {
+            id = to;
+        }
+        id
+    }
+
+    /// The member `name` of struct `id`, through anonymous structs and unions: byte offset and type.
+    fn member(&self, id: TypeId, name: &str) -> Option<(u32, TypeId)> {
+        let TypeKind::Struct(_, members) = self.kind(self.strip(id)) else { return None };
+        for member in &members {
+            let offset = member.bit_offset / 8;
+            if member.name == name {
+                return Some((offset, member.type_id));
+            }
+            if member.name.is_empty()
+                && let Some((inner, type_id)) = self.member(member.type_id, name)
+            {
+                return Some((offset + inner, type_id));
+            }
+        }
+        None
+    }
+
+    /// Byte offset of the member at the end of `path`, all embedded, in struct `owner`.
+    ///
+    /// # Errors
+    /// Names the struct or the member that this kernel does not have.
+    pub fn offset_of(&self, owner: &str, path: &[&str]) -> Result<u32, String> {
+        let mut id = self.struct_named(owner).ok_or_else(|| format!("no struct {owner}"))?;
+        let mut offset = 0;
+        for name in path {
+            let (at, type_id) = self.member(id, name).ok_or_else(|| format!("no field {owner}.{}", path.join(".")))?;
+            offset += at;
+            id = type_id;
+        }
+        Ok(offset)
+    }
+
+    /// Size in bytes of struct `name`.
+    pub fn size_of(&self, name: &str) -> Option<u32> {
+        match self.kind(self.struct_named(name)?) {
+            TypeKind::Struct(size, _) => Some(size),
+            _ => None,
+        }
+    }
+
+    /// Follows `path` from an object of struct `owner`: the steps, and the struct at the end.
+    ///
+    /// # Errors
+    /// Names the struct or the member that this kernel does not have.
+    pub fn walk<S: AsRef<str>>(&self, owner: &str, path: &[S]) -> Result<(Vec<Step>, String), String> {
+        let mut id = self.struct_named(owner).ok_or_else(|| format!("no struct {owner}"))?;
+        let mut steps = Vec::new();
+        for name in path {
+            let name = name.as_ref();
+            let (offset, type_id) =
+                self.member(id, name).ok_or_else(|| format!("no field {name} in struct {}", self.name(self.strip(id))))?;
+            let stripped = self.strip(type_id);
+            if let TypeKind::Pointer(to) = self.kind(stripped) {
+                steps.push(Step::Dereference(offset));
+                id = self.strip(to);
+            } else {
+                steps.push(Step::Embedded(offset));
+                id = stripped;
+            }
+        }
+        Ok((steps, self.name(id).to_owned()))
+    }
+
+    /// The function-pointer members of struct `table`: name, byte offset, prototype.
+    pub fn slots(&self, table: &str) -> Vec<(String, u32, Prototype)> {
+        let Some(TypeKind::Struct(_, members)) = self.struct_named(table).map(|id| self.kind(id)) else {
+            return Vec::new();
+        };
+        let mut slots = Vec::new();
+        for member in members {
+            let offset = member.bit_offset / 8;
+            if member.name.is_empty() {
+                slots.extend(self.anonymous_slots(member.type_id, offset));
+            } else if let Some(prototype) = self.prototype(member.type_id) {
+                slots.push((member.name, offset, prototype));
+            }
+        }
+        slots
+    }
+
+    fn anonymous_slots(&self, id: TypeId, base: u32) -> Vec<(String, u32, Prototype)> {
+        let TypeKind::Struct(_, members) = self.kind(self.strip(id)) else { return Vec::new() };
+        let slot = |m: super::parse::Member| {
+            self.prototype(m.type_id).map(|prototype| (m.name, base + m.bit_offset / 8, prototype))
+        };
+        members.into_iter().filter_map(slot).collect()
+    }
+
+    /// The prototype behind a function pointer, when `id` is one.
+    fn prototype(&self, id: TypeId) -> Option<Prototype> {
+        let TypeKind::Pointer(to) = self.kind(self.strip(id)) else { return None };
+        let TypeKind::Prototype(result, parameters) = self.kind(self.strip(to)) else { return None };
+        Some(Prototype {
+            arguments: parameters.into_iter().map(|p| self.argument_name(p)).collect(),
+            result: self.argument_name(result),
+        })
+    }
+
+    /// The name by which a rule calls an argument's type.
+    fn argument_name(&self, id: TypeId) -> String {
+        let id = self.strip_modifiers(id);
+        match self.kind(id) {
+            TypeKind::Pointer(to) => self.name(self.strip_modifiers(to)).to_owned(),
+            _ => self.name(id).to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A BTF file written by hand: `struct list { struct list *next; }`, `struct inode { int pad; union { struct list
+    /// head; int n; }; struct inode *up; int (*op)(const struct inode *, umode_t); }`.
+    fn sample() -> Btf {
+        let mut strings = vec![0u8];
+        let mut text = |s: &str| {
+            let at = strings.len() as u32;
+            strings.extend_from_slice(s.as_bytes());
+            strings.push(0);
+            at
+        };
+        let (int, list, next, inode, pad, head, up, op, umode, n) = (
+            text("int"), text("list"), text("next"), text("inode"), text("pad"), text("head"), text("up"), text("op"),
+            text("umode_t"), text("n"),
+        );
+        let info = |kind: u32, vlen: u32| kind << 24 | vlen;
+        let types: Vec<u32> = [
+            vec![int, info(1, 0), 4, 32],                                             // 1 int
+            vec![list, info(4, 1), 8, next, 3, 0],                                    // 2 struct list
+            vec![0, info(2, 0), 2],                                                   // 3 *list
+            vec![0, info(5, 2), 8, head, 2, 0, n, 1, 0],                              // 4 union
+            vec![inode, info(4, 4), 32, pad, 1, 0, 0, 4, 64, up, 6, 128, op, 10, 192], // 5 struct inode
+            vec![0, info(2, 0), 5],                                                   // 6 *inode
+            vec![0, info(10, 0), 5],                                                  // 7 const inode
+            vec![0, info(2, 0), 7],                                                   // 8 *const inode
+            vec![umode, info(8, 0), 1],                                               // 9 umode_t
+            vec![0, info(2, 0), 11],                                                  // 10 *proto
+            vec![0, info(13, 2), 1, 0, 8, 0, 9],                                      // 11 proto
+        ]
+        .concat();
+        let type_bytes: Vec<u8> = types.iter().flat_map(|w| w.to_le_bytes()).collect();
+        let mut data = vec![0x9f, 0xeb, 1, 0];
+        for word in [24, 0, type_bytes.len() as u32, type_bytes.len() as u32, strings.len() as u32] {
+            data.extend_from_slice(&u32::to_le_bytes(word));
+        }
+        data.extend(type_bytes);
+        data.extend(strings);
+        Btf::parse(data, None, "sample").expect("the sample is valid")
+    }
+
+    #[test]
+    fn members_are_found_through_anonymous_unions() {
+        assert_eq!(sample().offset_of("inode", &["head"]), Ok(8));
+        assert_eq!(sample().offset_of("inode", &["head", "next"]), Ok(8));
+        assert_eq!(sample().offset_of("inode", &["absent"]), Err("no field inode.absent".to_owned()));
+    }
+
+    #[test]
+    fn a_walk_dereferences_pointers_and_adds_embedded_offsets() {
+        let (steps, end) = sample().walk("inode", &["up", "head", "next"]).expect("the path exists");
+        assert_eq!(steps, [Step::Dereference(16), Step::Embedded(8), Step::Dereference(0)]);
+        assert_eq!(end, "list");
+    }
+
+    #[test]
+    fn slots_name_argument_types_without_qualifiers() {
+        let slots = sample().slots("inode");
+        assert_eq!(slots.len(), 1);
+        assert_eq!((slots[0].0.as_str(), slots[0].1), ("op", 24));
+        assert_eq!(slots[0].2.arguments, ["inode", "umode_t"]);
+        assert_eq!(slots[0].2.result, "int");
+    }
+
+    #[test]
+    fn damaged_files_are_refused_at_every_length() {
+        let whole = sample().data.clone();
+        for len in 0..whole.len() {
+            assert!(Btf::parse(whole[..len].to_vec(), None, "cut").is_err(), "{len} bytes were accepted");
+        }
+    }
+}
