@@ -22,3 +22,15 @@ const _: () = {
     assert!(offset_of!(Event, stack) == 744);
     assert!(size_of::<Event>() == 1000);
 };
+
+/// Plain data for aya's maps: `repr(C)`, no padding (proved above), every bit pattern valid.
+#[cfg(feature = "daemon")]
+mod pod {
+    macro_rules! pod {
+        ($($name:ty),+) => {$(
+            // SAFETY: `repr(C)` of integers and arrays of them, without padding.
+            unsafe impl aya::Pod for $name {}
+        )+};
+    }
+    pod!(crate::HookPlan, crate::ObservationKey, crate::TaskLocks, crate::KernelOffsets);
+}

@@ -75,10 +75,12 @@ pub struct HookPlan {
     pub slots_len: u8,
     /// Flags in use.
     pub flags_len: u8,
-    /// Bit set of flags of which all must be set for the callback to be watched for sleeping; 0 = never watched.
-    pub watch_sleep: u8,
+    /// 1 when the callback is watched from entry to exit, else 0.
+    pub watched: u8,
+    /// Bit set of flags of which all must be set for an invocation to be watched.
+    pub watch_mask: u8,
     /// Always zero.
-    pub pad: u32,
+    pub pad: [u8; 3],
     /// The operations table.
     pub table: RoleReader,
     /// The superblock.

@@ -74,7 +74,7 @@ fn observe<C: EbpfContext>(ctx: &C, seen: &Invocation) {
     if count_key(&key) {
         event::first_sight(ctx, &key, &roles, &words, locks);
     }
-    if plan.watch_sleep != 0 && key.flags & plan.watch_sleep == plan.watch_sleep {
+    if plan.watched != 0 && key.flags & plan.watch_mask == plan.watch_mask {
         watch::enter(locks, &key, seen.stack_pointer);
     }
 }

@@ -162,3 +162,7 @@ acquired_by_result!(
     /// `_mutex_trylock_nest_lock(lock, nest)` of debug kernels.
     acquire_exclusive_if_nonzero_2, "_mutex_trylock_nest_lock", 2, ModeBits::Exclusive, |result| result != 0
 );
+acquired_by_result!(
+    /// `_mutex_lock_killable(lock, subclass, nest)` of debug kernels.
+    acquire_exclusive_if_zero_3, "_mutex_lock_killable", 3, ModeBits::Exclusive, |result| result == 0
+);

@@ -54,7 +54,9 @@ pub(crate) static OFFSETS: KernelOffsets = KernelOffsets {
     thread_size: 0,
 };
 /// The layout this object was built with; the daemon compares.
+#[unsafe(link_section = ".rodata.wire")]
 #[unsafe(no_mangle)]
+#[used]
 pub(crate) static WIRE: u32 = WIRE_VERSION;
 
 /// Slot 0: 1 while observing. Slot 1: time (ns) since when every lock primitive is probed; 0 = not yet. Slot 2: process

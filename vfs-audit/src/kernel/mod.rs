@@ -1,1 +1,13 @@
-//! Under construction.
+//! What the running kernel offers: its symbols, its memory, the operations tables its living objects point to.
+//!
+//! Nothing here judges and nothing here is attached; `Peek` runs a program on demand and leaves nothing behind.
+
+mod live;
+mod peek;
+mod release;
+mod symbols;
+
+pub use live::{LiveTable, LiveTables, TableSource};
+pub use peek::{Memory, Peek, PeekError};
+pub use release::KernelRelease;
+pub use symbols::{Symbol, Symbols, SymbolsError};

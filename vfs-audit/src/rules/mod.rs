@@ -2,7 +2,4 @@
 
 mod model;
 
-pub use model::{
-    Argument, Catalogue, Condition, Demand, Exception, Fact, FactReader, LockClass, LockKind, Op, Requirement, Role,
-    RoleSource, Rule, Table,
-};
+pub use model::*;

@@ -26,10 +26,16 @@ pub struct Catalogue {
 pub struct Table {
     /// The kernel's struct (`inode_operations`).
     pub name: String,
-    /// Path from the identity role's object to the operations table (`i_op`).
+    /// Heading of its section in the document (`xattr_handler operations`).
+    pub section: String,
+    /// Path from the identity role's object to the operations table (`i_op`); empty when the object is the table.
     pub operations: Vec<String>,
     /// Path from the identity role's object to its superblock (`i_sb`); empty when the object is the superblock.
     pub superblock: Vec<String>,
+    /// Headings of the section's columns in this release, after the first (`ops`).
+    pub columns: Vec<String>,
+    /// Lines that speak of the whole section (`all may block`), with white space collapsed.
+    pub lines: Vec<String>,
     /// Ops of the release in use.
     pub ops: Vec<Op>,
 }
@@ -43,8 +49,25 @@ pub struct Op {
     pub roles: Vec<Role>,
     /// Named condition facts.
     pub facts: Vec<Fact>,
+    /// The document's row, one cell per column, blank ones too; empty when the op has no row.
+    pub cells: Vec<Cell>,
+    /// Facts that tell this op from others when one function serves several slots (`rmdir`: the victim is a directory).
+    pub told_apart_by: Vec<Condition>,
+    /// Path to the operations table where this op differs from its table's.
+    pub operations: Option<Vec<String>>,
+    /// Path to the superblock where this op differs from its table's.
+    pub superblock: Option<Vec<String>>,
     /// What the document says about it.
     pub rules: Vec<Rule>,
+}
+
+/// One cell of the document's table.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cell {
+    /// Heading of its column in this release (`PageLocked(page)`).
+    pub column: String,
+    /// What stands in it, with every run of white space written as one blank; empty when the cell is blank.
+    pub text: String,
 }
 
 /// A role and how its object is reached.
@@ -56,6 +79,8 @@ pub struct Role {
     pub from: RoleSource,
     /// Members to follow: a pointer is dereferenced, an embedded struct is an offset.
     pub path: Vec<String>,
+    /// Other ways to the same object, for kernels whose prototypes or structs differ; the first that BTF resolves counts.
+    pub alternatives: Vec<(RoleSource, Vec<String>)>,
 }
 
 /// Where a role's path starts.
@@ -98,8 +123,115 @@ pub enum FactReader {
     Mask(Argument, u32),
     /// `slept` (at exit): the task gave up the CPU of its own will between entry and exit.
     Slept,
-    /// A fact that no probe reads yet, by its expression; the rules that need it are not observable live.
-    Other(String),
+    /// `role.member & mask`: a member of a role's object, not zero under the mask.
+    MemberMask {
+        /// Role whose object has the member.
+        role: String,
+        /// Member, as a path.
+        path: Vec<String>,
+        /// Mask.
+        mask: u64,
+    },
+    /// `role.member == value`.
+    MemberEquals {
+        /// Role whose object has the member.
+        role: String,
+        /// Member, as a path.
+        path: Vec<String>,
+        /// Value.
+        value: i64,
+    },
+    /// `result < 0` (at exit): the callback returned a negative number.
+    ResultNegative,
+    /// `error(result)` (at exit): the callback returned an error pointer.
+    ResultIsErrorPointer,
+    /// `result == value` (at exit).
+    ResultEquals(i64),
+    /// `result & mask` (at exit): not zero.
+    ResultMask(u64),
+    /// `called(function)` (at exit): the function ran on this task between entry and exit.
+    Called(String),
+    /// `order(a, b)` (at exit): both ran on this task between entry and exit, and `a` before `b`.
+    Order(String, String),
+    /// `acquired(role.lock)` (at exit): the task acquired the lock between entry and exit.
+    Acquired {
+        /// Role whose object embeds the lock.
+        role: String,
+        /// Lock class.
+        lock: String,
+    },
+    /// `released(role.lock)` (at exit): the task released the lock between entry and exit.
+    Released {
+        /// Role whose object embeds the lock.
+        role: String,
+        /// Lock class.
+        lock: String,
+    },
+    /// `eventually_released(role.lock)` (at exit): the lock was released before the return or by a later completion.
+    EventuallyReleased {
+        /// Role whose object embeds the lock.
+        role: String,
+        /// Lock class.
+        lock: String,
+    },
+    /// `eventually_called(function)` (at exit): the function ran for the same object before the return or later.
+    EventuallyCalled(String),
+    /// `called_from(function)`: the function is on the task's stack.
+    CalledFrom(String),
+    /// `in_syscall(name)`: the task is in this system call.
+    InSyscall(String),
+    /// `overlaps(role)`: another invocation of an op of this table is under way for the same object of the role.
+    Overlaps(String),
+    /// `atomic`: sleeping is not allowed (preemption or interrupts off, a spinlock held, an RCU read side entered).
+    Atomic,
+    /// `in_interrupt`: hard or soft interrupt context.
+    InInterrupt,
+    /// `in_rcu_callback`: called by RCU after a grace period.
+    InRcuCallback,
+}
+
+impl FactReader {
+    /// Whether the live tracer can read this kind of fact today; the reference VFS reads every kind.
+    pub fn readable_live(&self) -> bool {
+        matches!(
+            self,
+            Self::RolesDiffer(..) | Self::Present(_) | Self::IsDirectory(_) | Self::Mask(..) | Self::Slept
+        )
+    }
+
+    /// Whether the fact is known only at the callback's return.
+    pub fn is_of_exit(&self) -> bool {
+        match self {
+            Self::Slept
+            | Self::ResultNegative
+            | Self::ResultIsErrorPointer
+            | Self::ResultEquals(_)
+            | Self::ResultMask(_)
+            | Self::Called(_)
+            | Self::Order(..)
+            | Self::Acquired { .. }
+            | Self::Released { .. }
+            | Self::EventuallyReleased { .. }
+            | Self::EventuallyCalled(_)
+            | Self::Overlaps(_) => true,
+            Self::RolesDiffer(..)
+            | Self::Present(_)
+            | Self::IsDirectory(_)
+            | Self::Mask(..)
+            | Self::MemberMask { .. }
+            | Self::MemberEquals { .. }
+            | Self::CalledFrom(_)
+            | Self::InSyscall(_)
+            | Self::Atomic
+            | Self::InInterrupt
+            | Self::InRcuCallback => false,
+        }
+    }
+
+    /// Whether the fact takes one of the plan's flag bits.
+    pub fn takes_a_flag(&self) -> bool {
+        !self.is_of_exit() && !matches!(self, Self::Atomic | Self::InInterrupt | Self::InRcuCallback)
+    }
 }
 
 /// One documented statement.
@@ -119,6 +251,51 @@ pub struct Rule {
     pub document: String,
     /// Our reading, in our words.
     pub statement: String,
+    /// What kind of statement it is.
+    pub standing: Standing,
+    /// Columns whose cells the rule reads.
+    pub cites: Vec<String>,
+    /// Locks whose state is recorded although nothing is required of them.
+    pub observes: Vec<LockOf>,
+    /// What a check of this rule in particular can miss, in words; empty when nothing beyond the general limits.
+    pub misses: String,
+    /// First release whose document says so; the oldest known one when absent.
+    pub since: Option<String>,
+    /// Last release whose document says so; absent when it still does.
+    pub until: Option<String>,
+}
+
+/// A lock of a role's object.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct LockOf {
+    /// Role, or [`GLOBAL_ROLE`].
+    pub role: String,
+    /// Lock class.
+    pub lock: String,
+}
+
+/// The role of locks that no object embeds (`rename_lock`, `namespace_sem`, RCU).
+pub const GLOBAL_ROLE: &str = "global";
+
+/// What kind of statement a rule is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// Says what must hold, and is judged.
+    #[default]
+    Judged,
+    /// Says that the caller does not hold a lock for the callback; judged by `--strict` only.
+    NotPromised,
+    /// A blank cell: nothing is said.
+    Undocumented,
+    /// Allows more than one thing (`maybe`), so nothing can break it.
+    Permissive,
+    /// Advises; no invocation can break it.
+    Advice,
+    /// Explains; says nothing about a lock, a context or an order.
+    Informational,
+    /// Speaks of something that is gone.
+    Obsolete,
 }
 
 /// A fact and what it must be for a rule to apply.
@@ -146,6 +323,54 @@ pub enum Requirement {
     Fact(Condition),
     /// At least one of these must hold.
     Any(Vec<Requirement>),
+    /// Demanded only where all conditions are so.
+    If(Vec<Condition>, Box<Requirement>),
+}
+
+impl Requirement {
+    /// Calls `visit` on every lock and every fact that the requirement reads.
+    pub fn walk<'a>(&'a self, visit: &mut dyn FnMut(Read<'a>)) {
+        match self {
+            Self::Lock { role, lock, .. } => visit(Read::Lock { role, lock }),
+            Self::Fact(condition) => visit(Read::Fact(&condition.fact)),
+            Self::Any(choices) => choices.iter().for_each(|choice| choice.walk(visit)),
+            Self::If(conditions, requirement) => {
+                for condition in conditions {
+                    visit(Read::Fact(&condition.fact));
+                }
+                requirement.walk(visit);
+            }
+        }
+    }
+}
+
+/// Something that a rule reads at a callback.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Read<'a> {
+    /// A lock of a role.
+    Lock {
+        /// Role.
+        role: &'a str,
+        /// Lock class.
+        lock: &'a str,
+    },
+    /// A named fact.
+    Fact(&'a str),
+}
+
+impl Rule {
+    /// Everything that the rule reads: its conditions, its requirements and the locks it observes.
+    pub fn reads(&self) -> std::collections::BTreeSet<Read<'_>> {
+        let mut reads = std::collections::BTreeSet::new();
+        reads.extend(self.when.iter().map(|condition| Read::Fact(&condition.fact)));
+        reads.extend(self.observes.iter().map(|of| Read::Lock { role: &of.role, lock: &of.lock }));
+        for requirement in &self.requires {
+            requirement.walk(&mut |read| {
+                reads.insert(read);
+            });
+        }
+        reads
+    }
 }
 
 /// What a lock must be.
@@ -171,14 +396,18 @@ pub enum Demand {
 pub struct LockClass {
     /// Name (`i_rwsem`).
     pub name: String,
-    /// Struct that embeds it (`inode`).
+    /// Struct that embeds it (`inode`); empty for a variable of the kernel, whose symbol is then the only `field`.
     pub owner: String,
     /// Member, as a path (`i_rwsem`, `s_writers.rw_sem`).
     pub field: Vec<String>,
+    /// Other places of the same lock on other kernels, as owner and member path.
+    pub alternatives: Vec<(String, Vec<String>)>,
     /// Its kind.
     pub kind: LockKind,
     /// Names of it in other releases and in the document (`i_mutex`, `s_vfs_rename_sem`).
     pub also: Vec<String>,
+    /// What became of it, for [`LockKind::Gone`].
+    pub gone: String,
 }
 
 /// Kinds of lock.
@@ -205,8 +434,15 @@ pub enum LockKind {
     Gone,
 }
 
+impl LockKind {
+    /// Whether the live tracer can read locks of this kind today.
+    pub fn readable_live(self) -> bool {
+        matches!(self, Self::Rwsem | Self::Mutex)
+    }
+}
+
 /// A known dubious case: data, with its reason.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Exception {
     /// Rule id.
     pub rule: String,

@@ -1,0 +1,219 @@
+//! Attaching to callbacks: one kprobe.multi link where the kernel has it, else single kprobes, else fentry; chosen by trying.
+
+use std::{
+    os::fd::{AsRawFd as _, OwnedFd},
+    path::Path,
+    sync::Arc,
+};
+
+use super::{
+    hooks::Hook,
+    object::Object,
+    sys::{self, Purpose, TRACE_FENTRY, TRACE_FEXIT},
+};
+use crate::btf::Btf;
+
+/// How callbacks are hooked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backend {
+    /// One link for all.
+    KprobeMulti,
+    /// A kprobe each.
+    Kprobe,
+    /// A trampoline each.
+    Fentry,
+}
+
+impl Backend {
+    /// Its name in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::KprobeMulti => "kprobe.multi",
+            Self::Kprobe => "kprobe",
+            Self::Fentry => "fentry",
+        }
+    }
+
+    /// All, in the order of trying.
+    pub const ALL: [Self; 3] = [Self::KprobeMulti, Self::Kprobe, Self::Fentry];
+}
+
+/// Probes on callbacks; dropping it detaches them.
+#[derive(Default)]
+pub(super) struct Attachment {
+    /// The way that worked.
+    pub backend: Option<Backend>,
+    /// Why the ways before it did not, in words.
+    pub refused: Vec<String>,
+    links: Vec<OwnedFd>,
+    /// Keeps programs loaded that later hooks use too.
+    programs: Vec<(&'static str, OwnedFd)>,
+}
+
+/// Which callbacks are watched to their exit.
+pub(super) type Watched<'a> = &'a dyn Fn(&Hook) -> bool;
+
+impl Attachment {
+    /// Attaches `hooks`, numbered from `first` on; the result says for each why it failed.
+    pub(super) fn add(
+        &mut self,
+        object: &Object,
+        btf: &Arc<Btf>,
+        hooks: &[Hook],
+        first: usize,
+        watched: Watched<'_>,
+    ) -> Vec<Result<(), String>> {
+        if hooks.is_empty() {
+            return Vec::new();
+        }
+        let ways: Vec<Backend> = self.backend.map_or(Backend::ALL.to_vec(), |backend| vec![backend]);
+        let mut results = vec![Err("no way of hooking works on this kernel".to_owned()); hooks.len()];
+        for way in ways {
+            let tried = match way {
+                Backend::KprobeMulti => self.add_multi(object, hooks, first, watched),
+                Backend::Kprobe => self.add_kprobes(object, hooks, first, watched),
+                Backend::Fentry => Ok(self.add_fentries(object, btf, hooks, watched)),
+            };
+            match tried {
+                Ok(outcome) if outcome.iter().any(Result::is_ok) => {
+                    self.backend = Some(way);
+                    return outcome;
+                }
+                Ok(outcome) => {
+                    let why = outcome.iter().find_map(|r| r.as_ref().err()).cloned().unwrap_or_default();
+                    self.refused.push(format!("{}: {why}", way.name()));
+                    results = outcome;
+                }
+                Err(why) => self.refused.push(format!("{}: {why}", way.name())),
+            }
+        }
+        results
+    }
+
+    fn program(&mut self, object: &Object, name: &'static str, purpose: Purpose) -> std::io::Result<i32> {
+        if let Some((_, fd)) = self.programs.iter().find(|(known, _)| *known == name) {
+            return Ok(fd.as_raw_fd());
+        }
+        let fd = object.program(name, purpose)?;
+        let raw = fd.as_raw_fd();
+        self.programs.push((name, fd));
+        Ok(raw)
+    }
+
+    fn add_multi(
+        &mut self,
+        object: &Object,
+        hooks: &[Hook],
+        first: usize,
+        watched: Watched<'_>,
+    ) -> Result<Vec<Result<(), String>>, String> {
+        let entry = self.program(object, "callback_entry", Purpose::KprobeMulti).map_err(|e| e.to_string())?;
+        let numbered = |wanted: &dyn Fn(&Hook) -> bool| -> Vec<(u64, u64)> {
+            let all = hooks.iter().enumerate().filter(|(_, hook)| wanted(hook));
+            all.map(|(n, hook)| (hook.address, (first + n) as u64)).collect()
+        };
+        // Exits first: of two probes on one function the later one runs first, and the entry program must see the
+        // return address before the exit probe replaces it.
+        let exits = numbered(watched);
+        if !exits.is_empty() {
+            let exit = self.program(object, "callback_exit", Purpose::KprobeMulti).map_err(|e| e.to_string())?;
+            self.link_multi(exit, &exits, true, &mut |_, _| ());
+        }
+        let mut results = vec![Ok(()); hooks.len()];
+        self.link_multi(entry, &numbered(&|_| true), false, &mut |number, why| {
+            results[number as usize - first] = Err(why);
+        });
+        Ok(results)
+    }
+
+    /// Links all of `at` (address, hook number); a kernel that refuses the whole for one bad address is asked again for
+    /// each half.
+    fn link_multi(&mut self, program: i32, at: &[(u64, u64)], on_return: bool, failed: &mut dyn FnMut(u64, String)) {
+        let (addresses, cookies): (Vec<u64>, Vec<u64>) = at.iter().copied().unzip();
+        match sys::link_kprobe_multi(program, &addresses, &cookies, on_return) {
+            Ok(link) => self.links.push(link),
+            Err(error) if at.len() == 1 || error.raw_os_error() == Some(libc::EOPNOTSUPP) => {
+                for (_, number) in at {
+                    failed(*number, error.to_string());
+                }
+            }
+            Err(_) => {
+                let (left, right) = at.split_at(at.len() / 2);
+                self.link_multi(program, left, on_return, failed);
+                self.link_multi(program, right, on_return, failed);
+            }
+        }
+    }
+
+    fn add_kprobes(
+        &mut self,
+        object: &Object,
+        hooks: &[Hook],
+        first: usize,
+        watched: Watched<'_>,
+    ) -> Result<Vec<Result<(), String>>, String> {
+        let entry = self.program(object, "callback_entry", Purpose::Kprobe).map_err(|e| e.to_string())?;
+        let exit = self.program(object, "callback_exit", Purpose::Kprobe).map_err(|e| e.to_string())?;
+        let mut results = Vec::with_capacity(hooks.len());
+        for (n, hook) in hooks.iter().enumerate() {
+            let mut attach = |program, on_return| -> Result<(), String> {
+                let linked = sys::link_kprobe(program, hook.address, (first + n) as u64, on_return);
+                let (link, event) = linked.map_err(|e| e.to_string())?;
+                self.links.extend([link, event]);
+                Ok(())
+            };
+            // The exit first: see `add_multi`.
+            let exited = if watched(hook) { attach(exit, true) } else { Ok(()) };
+            results.push(exited.and_then(|()| attach(entry, false)));
+        }
+        Ok(results)
+    }
+
+    fn add_fentries(
+        &mut self,
+        object: &Object,
+        btf: &Arc<Btf>,
+        hooks: &[Hook],
+        watched: Watched<'_>,
+    ) -> Vec<Result<(), String>> {
+        hooks
+            .iter()
+            .map(|hook| {
+                if watched(hook) {
+                    self.links.extend(trampoline(object, btf, &hook.callback, &hook.module, "callback_fexit")?);
+                }
+                self.links.extend(trampoline(object, btf, &hook.callback, &hook.module, "callback_fentry")?);
+                Ok(())
+            })
+            .collect()
+    }
+}
+
+/// Attaches `program`, fentry or by its name's end fexit, to one function: its program and its link.
+///
+/// # Errors
+/// In words: no BTF, no such function, or the kernel's refusal.
+pub(super) fn trampoline(
+    object: &Object,
+    btf: &Arc<Btf>,
+    function: &str,
+    module: &str,
+    program: &str,
+) -> Result<[OwnedFd; 2], String> {
+    let at_exit = program == "callback_fexit" || program.contains("_if_");
+    let attach_type = if at_exit { TRACE_FEXIT } else { TRACE_FENTRY };
+    let (btf_id, module_btf) = if module.is_empty() {
+        (btf.function_named(function), None)
+    } else {
+        let path = Path::new("/sys/kernel/btf").join(module);
+        let split = Btf::read(&path, Some(Arc::clone(btf))).map_err(|e| e.to_string())?;
+        (split.function_named(function), Some(sys::module_btf(module).map_err(|e| e.to_string())?))
+    };
+    let btf_id = btf_id.ok_or_else(|| format!("BTF has no function {function}"))?;
+    let btf_fd = module_btf.as_ref().map(|fd| fd.as_raw_fd());
+    let loaded = object
+        .program(program, Purpose::Tracing { attach_type, btf_id, btf: btf_fd })
+        .map_err(|e| e.to_string())?;
+    let link = sys::link_tracing(loaded.as_raw_fd()).map_err(|e| e.to_string())?;
+    Ok([loaded, link])
+}

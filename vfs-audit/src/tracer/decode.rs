@@ -1,0 +1,290 @@
+//! From keys, counts and first-sight events to observations.
+//!
+//! Keys are all that the checker needs; an event that was lost costs the example, never the count.
+
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, HashMap},
+};
+
+use vfs_audit_common::{
+    EVENT_SLEEP, Event, NAME_BYTES, ObservationKey, SLOT_ABSENT, SLOT_TRACKED_EXCLUSIVE, SLOT_TRACKED_MASK, SLOT_TRACKED_SHARED,
+    SLOT_WORD_FREE, SLOT_WORD_MASK, SLOT_WORD_OTHER, SLOT_WORD_READERS, SLOT_WORD_SELF, WIRE_VERSION,
+};
+
+use super::{
+    call::{Call, call_at},
+    hooks::{Hook, HookTable},
+    plan::{OpPlan, Plans},
+};
+use crate::{
+    kernel::{Memory, Symbols},
+    observation::{Example, Held, LockEvidence, LockReading, Observation, Point, Route, Task, Tracked, Word},
+};
+
+/// Events by what they are of.
+#[derive(Default)]
+pub(super) struct Events {
+    first: HashMap<ObservationKey, Box<Event>>,
+    sleeps: HashMap<u32, Box<Event>>,
+    /// Records of another size or version than ours.
+    pub unknown: u64,
+}
+
+impl Events {
+    /// Takes one record of the ring buffer.
+    pub(super) fn take(&mut self, record: &[u8]) {
+        if record.len() < size_of::<Event>() {
+            self.unknown += 1;
+            return;
+        }
+        // SAFETY: the record is long enough, and an event is integers only; the read copes with any alignment.
+        let event = Box::new(unsafe { record.as_ptr().cast::<Event>().read_unaligned() });
+        if event.version != WIRE_VERSION {
+            self.unknown += 1;
+        } else if event.kind == EVENT_SLEEP {
+            self.sleeps.entry(event.key.hook).or_insert(event);
+        } else {
+            self.first.entry(event.key).or_insert(event);
+        }
+    }
+
+    /// Forgets everything so far.
+    pub(super) fn clear(&mut self) {
+        self.first.clear();
+        self.sleeps.clear();
+    }
+
+    /// The first invocation of `key`, when its event arrived.
+    pub(super) fn first(&self, key: &ObservationKey) -> Option<&Event> {
+        self.first.get(key).map(AsRef::as_ref)
+    }
+}
+
+/// What decoding needs to know.
+pub(super) struct Decoder<'a> {
+    /// Symbols.
+    pub symbols: &'a Symbols,
+    /// Kernel memory, for the call instruction before a return address.
+    pub memory: &'a dyn Memory,
+    /// Hooks by number.
+    pub hooks: &'a HookTable,
+    /// Plans.
+    pub plans: &'a Plans,
+    /// File system type and `s_id` by superblock.
+    pub superblocks: &'a BTreeMap<u64, (String, String)>,
+    /// Events.
+    pub events: &'a Events,
+    /// False when a probe on a lock primitive missed a run: then no history is complete.
+    pub history_holds: bool,
+    calls: RefCell<HashMap<u64, Call>>,
+}
+
+fn name(bytes: &[u8]) -> String {
+    let end = bytes.iter().position(|b| *b == 0).unwrap_or(bytes.len());
+    String::from_utf8_lossy(&bytes[..end]).into_owned()
+}
+
+impl<'a> Decoder<'a> {
+    /// A decoder over one run's data.
+    pub(super) fn new(
+        (symbols, memory): (&'a Symbols, &'a dyn Memory),
+        (hooks, plans): (&'a HookTable, &'a Plans),
+        superblocks: &'a BTreeMap<u64, (String, String)>,
+        events: &'a Events,
+        history_holds: bool,
+    ) -> Self {
+        Self { symbols, memory, hooks, plans, superblocks, events, history_holds, calls: RefCell::default() }
+    }
+
+    /// The observation of `key`, seen `count` times; `None` for a hook number that we never gave.
+    pub(super) fn observation(&self, key: &ObservationKey, count: u64) -> Option<Observation> {
+        let hook = self.hooks.hooks.get(key.hook as usize)?;
+        let read_by = self.plans.ops.get(*hook.plans.first()?)?;
+        let event = self.events.first(key);
+        let mut facts = self.facts(key, read_by);
+        let served = self.served(hook, key.table);
+        let route = self.route(hook, key, &served);
+        let mut ops = if served.is_empty() { vec![read_by.op.clone()] } else { served };
+        if ops.len() > 1 && is_told_apart(read_by, &facts) {
+            ops = vec![read_by.op.clone()];
+        }
+        let sleep_stack = self.sleep_stack(key, hook);
+        if key.slept != 0 && sleep_stack.is_none() {
+            // The switch was not seen inside the callback, or its event was lost: not known.
+            facts.retain(|fact, _| Some(fact) != read_by.slept.as_ref());
+        }
+        let (fs, sb_id) = self.superblock(key, event);
+        Some(Observation {
+            table: read_by.table.clone(),
+            op: ops.remove(0),
+            also: ops,
+            callback: hook.callback.clone(),
+            fs,
+            sb_id,
+            caller: self.code(key.caller),
+            route,
+            point: if key.point == 0 { Point::Entry } else { Point::Exit },
+            history_complete: key.history_complete != 0 && self.history_holds,
+            facts,
+            locks: if key.point == 0 { locks(key, read_by) } else { Vec::new() },
+            count,
+            example: event.map(|event| self.example(event, read_by, sleep_stack.unwrap_or_default())),
+        })
+    }
+
+    fn facts(&self, key: &ObservationKey, plan: &OpPlan) -> BTreeMap<String, bool> {
+        let flag = |(bit, name): (usize, &String)| (name.clone(), key.flags & (1 << bit) != 0);
+        let mut facts: BTreeMap<String, bool> = plan.facts.iter().enumerate().map(flag).collect();
+        if let (1, Some(slept)) = (key.point, &plan.slept) {
+            facts.insert(slept.clone(), key.slept != 0);
+        }
+        facts
+    }
+
+    /// The ops whose slot in the object's table is this function.
+    fn served(&self, hook: &Hook, table: u64) -> Vec<String> {
+        let plans = hook.plans.iter().filter_map(|number| self.plans.ops.get(*number));
+        let serves = |plan: &&OpPlan| self.hooks.slots.get(&(table, plan.slot_offset)) == Some(&hook.address);
+        plans.filter(serves).map(|plan| plan.op.clone()).collect()
+    }
+
+    fn route(&self, hook: &Hook, key: &ObservationKey, served: &[String]) -> Route {
+        if served.is_empty() {
+            // A table that was never read can hold anything; one that was read holds another function.
+            let read = self.hooks.slots.range((key.table, 0)..=(key.table, u32::MAX)).next().is_some();
+            return if read { Route::Direct } else { Route::Unknown };
+        }
+        let call = *self
+            .calls
+            .borrow_mut()
+            .entry(key.caller)
+            .or_insert_with(|| call_at(self.memory, self.symbols, key.caller));
+        match call {
+            Call::Direct(target) if target == hook.address => Route::Direct,
+            Call::Direct(_) | Call::Indirect | Call::Unknown => Route::Table,
+        }
+    }
+
+    fn superblock(&self, key: &ObservationKey, event: Option<&Event>) -> (String, String) {
+        let known = self.superblocks.get(&key.sb).cloned();
+        let seen = event.map(|event| (name(&event.fs), name(&event.sb_id)));
+        seen.filter(|(fs, _)| !fs.is_empty()).or(known).unwrap_or_else(|| ("?".to_owned(), String::new()))
+    }
+
+    /// `address` as `symbol+0xoffset [module]`; an address without a symbol is not shown.
+    fn code(&self, address: u64) -> String {
+        self.symbols.resolve(address).map_or_else(|| "?".to_owned(), |symbol| symbol.to_string())
+    }
+
+    fn stack(&self, event: &Event) -> Vec<String> {
+        let frames = usize::try_from(event.stack_bytes).unwrap_or(0) / 8;
+        event.stack.iter().take(frames).map(|address| self.code(*address)).collect()
+    }
+
+    /// The stack of a sleep of this hook, when the callback is really on it.
+    fn sleep_stack(&self, key: &ObservationKey, hook: &Hook) -> Option<Vec<String>> {
+        let event = self.events.sleeps.get(&key.hook)?;
+        let frames = usize::try_from(event.stack_bytes).unwrap_or(0) / 8;
+        let inside = |address: &u64| {
+            self.symbols.resolve(*address).is_some_and(|symbol| *address - symbol.offset == hook.address)
+        };
+        event.stack.iter().take(frames).any(|address| inside(address)).then(|| self.stack(event))
+    }
+
+    fn example(&self, event: &Event, plan: &OpPlan, sleep_stack: Vec<String>) -> Example {
+        let inode = |(n, role): (usize, &super::plan::PlannedRole)| {
+            (role.owner == "inode" && event.roles[n] != 0).then(|| (role.name.clone(), event.inos[n]))
+        };
+        let held = event.held.iter().take(event.held_len as usize);
+        Example {
+            task: Task { comm: name(&event.comm[..NAME_BYTES]), tid: event.tid, tgid: event.tgid },
+            time_ns: event.time_ns,
+            inodes: plan.roles.iter().enumerate().filter_map(inode).collect(),
+            held: held
+                .map(|lock| Held {
+                    lock: self.lock_name(event, plan, lock.instance),
+                    exclusive: lock.mode == vfs_audit_common::ModeBits::Exclusive as u32,
+                    site: self.code(lock.acquire_site),
+                })
+                .collect(),
+            stack: self.stack(event),
+            sleep_stack,
+        }
+    }
+
+    /// `role.lock` for a lock of one of the roles, the variable's name for a static one.
+    fn lock_name(&self, event: &Event, plan: &OpPlan, instance: u64) -> String {
+        let of_role = plan.slots.iter().zip(&plan.readers.slots).find(|(slot, reader)| {
+            let object = event.roles[slot.role];
+            object != 0 && object + u64::from(reader.offset) == instance
+        });
+        if let Some((slot, _)) = of_role {
+            return format!("{}.{}", plan.roles[slot.role].name, slot.lock);
+        }
+        match self.symbols.resolve(instance) {
+            Some(symbol) if !self.symbols.is_text(instance) && symbol.offset < 4096 => symbol.name.to_owned(),
+            _ => "another object's lock".to_owned(),
+        }
+    }
+}
+
+/// Whether the facts prove that the op is `plan`'s.
+fn is_told_apart(plan: &OpPlan, facts: &BTreeMap<String, bool>) -> bool {
+    !plan.told_apart_by.is_empty() && plan.told_apart_by.iter().all(|(fact, is)| facts.get(fact) == Some(is))
+}
+
+fn locks(key: &ObservationKey, plan: &OpPlan) -> Vec<LockEvidence> {
+    let evidence = |(slot, state): (&super::plan::PlannedSlot, &u8)| LockEvidence {
+        role: plan.roles[slot.role].name.clone(),
+        lock: slot.lock.clone(),
+        reading: reading(*state),
+    };
+    plan.slots.iter().zip(&key.slots).map(evidence).collect()
+}
+
+/// A slot byte's meaning.
+fn reading(state: u8) -> LockReading {
+    let word = match state & SLOT_WORD_MASK {
+        SLOT_ABSENT => return LockReading::NoObject,
+        SLOT_WORD_FREE => Word::Free,
+        SLOT_WORD_SELF => Word::ExclusiveSelf,
+        SLOT_WORD_OTHER => Word::ExclusiveOther,
+        SLOT_WORD_READERS => Word::Readers,
+        _ => Word::Unread,
+    };
+    let tracked = match state & SLOT_TRACKED_MASK {
+        SLOT_TRACKED_SHARED => Tracked::Shared,
+        SLOT_TRACKED_EXCLUSIVE => Tracked::Exclusive,
+        _ => Tracked::None,
+    };
+    LockReading::Read { word, tracked }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_slot_byte_has_one_meaning() {
+        assert_eq!(reading(SLOT_ABSENT), LockReading::NoObject);
+        let read = |word, tracked| LockReading::Read { word, tracked };
+        assert_eq!(reading(SLOT_WORD_SELF | SLOT_TRACKED_EXCLUSIVE), read(Word::ExclusiveSelf, Tracked::Exclusive));
+        assert_eq!(reading(SLOT_WORD_READERS | SLOT_TRACKED_SHARED), read(Word::Readers, Tracked::Shared));
+        assert_eq!(reading(SLOT_WORD_FREE), read(Word::Free, Tracked::None));
+        assert_eq!(reading(SLOT_WORD_OTHER), read(Word::ExclusiveOther, Tracked::None));
+        for state in 1..=u8::MAX {
+            let expect_absent = state & SLOT_WORD_MASK == SLOT_ABSENT;
+            assert_eq!(reading(state) == LockReading::NoObject, expect_absent, "state {state:#x}");
+        }
+    }
+
+    #[test]
+    fn short_and_foreign_records_are_counted() {
+        let mut events = Events::default();
+        events.take(&[0; 10]);
+        events.take(&[0; size_of::<Event>()]);
+        assert_eq!(events.unknown, 2);
+        assert!(events.first.is_empty());
+    }
+}

@@ -1,0 +1,116 @@
+//! The eBPF object: maps and raw tracepoints through aya, and beside it the instructions of each program, relocated to the
+//! same maps, for the kinds of attachment that aya does not have (see `sys`).
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    os::fd::{AsFd as _, AsRawFd as _, OwnedFd, RawFd},
+};
+
+use aya::{Ebpf, EbpfLoader, VerifierLogLevel, maps::Map};
+use thiserror::Error;
+use vfs_audit_common::{KernelOffsets, WIRE_VERSION};
+
+use super::sys::{self, Purpose};
+
+/// The object, put into the binary by `cargo xtask build`; empty in a build without it.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/vfs-audit-ebpf.o"));
+/// The section that carries the object's wire version.
+const WIRE_SECTION: &str = ".rodata.wire";
+
+/// Why the eBPF side cannot be used.
+#[derive(Debug, Error)]
+pub enum ObjectError {
+    /// The binary was built without it.
+    #[error("this vfs-audit was built without its eBPF programs; build it with `cargo xtask build`")]
+    NotBuiltIn,
+    /// aya cannot load it.
+    #[error("cannot load the eBPF programs")]
+    Load(#[from] aya::EbpfError),
+    /// It cannot be parsed or relocated.
+    #[error("the eBPF object is damaged: {0}")]
+    Damaged(String),
+}
+
+/// The loaded object.
+pub(super) struct Object {
+    /// Maps and the programs that aya attaches.
+    pub ebpf: Ebpf,
+    instructions: BTreeMap<String, Vec<u8>>,
+}
+
+fn map_fd(map: &Map) -> Option<RawFd> {
+    let data = match map {
+        Map::Array(data) | Map::PerCpuArray(data) | Map::HashMap(data) | Map::PerCpuHashMap(data) | Map::RingBuf(data) => data,
+        _ => return None,
+    };
+    Some(data.fd().as_fd().as_raw_fd())
+}
+
+impl Object {
+    /// Loads maps and globals; programs are loaded when they are attached.
+    ///
+    /// # Errors
+    /// When the object is not there, damaged, or refused.
+    pub(super) fn load(offsets: &KernelOffsets) -> Result<Self, ObjectError> {
+        if OBJECT.is_empty() {
+            return Err(ObjectError::NotBuiltIn);
+        }
+        let mut loader = EbpfLoader::new();
+        // No CO-RE relocations in the object: offsets come as globals, so aya need not read vmlinux' BTF.
+        loader.btf(None).verifier_log_level(VerifierLogLevel::DISABLE).override_global("OFFSETS", offsets, true);
+        let ebpf = loader.load(OBJECT)?;
+        let instructions = instructions(&ebpf)?;
+        Ok(Self { ebpf, instructions })
+    }
+
+    /// Loads program `name` for `purpose`.
+    ///
+    /// # Errors
+    /// The kernel's, with the verifier's reason.
+    pub(super) fn program(&self, name: &str, purpose: Purpose) -> std::io::Result<OwnedFd> {
+        let instructions = self
+            .instructions
+            .get(name)
+            .ok_or_else(|| std::io::Error::other(format!("the eBPF object has no program {name}")))?;
+        sys::load(name, instructions, purpose)
+    }
+}
+
+/// Every program's instructions, with calls linked and map references resolved to the maps of `ebpf`.
+fn instructions(ebpf: &Ebpf) -> Result<BTreeMap<String, Vec<u8>>, ObjectError> {
+    let damaged = |e: &dyn std::fmt::Display| ObjectError::Damaged(e.to_string());
+    let mut object = aya_obj::Object::parse(OBJECT).map_err(|e| damaged(&e))?;
+    check_wire_version(&object)?;
+    let sections: HashSet<usize> = object.functions.keys().map(|(section, _)| *section).collect();
+    let definitions = object.maps.clone();
+    let maps: Vec<(&str, RawFd, &aya_obj::Map)> = definitions
+        .iter()
+        .filter_map(|(name, definition)| Some((name.as_str(), map_fd(ebpf.map(name)?)?, definition)))
+        .collect();
+    object.relocate_maps(maps.into_iter(), &sections).map_err(|e| damaged(&e))?;
+    object.relocate_calls(&sections).map_err(|e| damaged(&e))?;
+    let bytes = |program: &aya_obj::Program| {
+        let function = object.functions.get(&program.function_key())?;
+        // `bpf_insn` is 8 bytes: code, registers, offset, immediate.
+        let raw = |insn: &aya_obj::generated::bpf_insn| {
+            let mut bytes = [0u8; 8];
+            bytes[0] = insn.code;
+            bytes[1] = insn.dst_reg() | insn.src_reg() << 4;
+            bytes[2..4].copy_from_slice(&insn.off.to_ne_bytes());
+            bytes[4..8].copy_from_slice(&insn.imm.to_ne_bytes());
+            bytes
+        };
+        Some(function.instructions.iter().flat_map(raw).collect())
+    };
+    Ok(object.programs.iter().filter_map(|(name, program)| Some((name.clone(), bytes(program)?))).collect())
+}
+
+/// The object's wire version must be ours.
+fn check_wire_version(object: &aya_obj::Object) -> Result<(), ObjectError> {
+    let bytes = object.maps.get(WIRE_SECTION).and_then(|map| map.data().first_chunk());
+    match bytes.map(|bytes| u32::from_le_bytes(*bytes)) {
+        Some(WIRE_VERSION) => Ok(()),
+        Some(other) => Err(ObjectError::Damaged(format!("it speaks wire version {other}, this daemon {WIRE_VERSION}"))),
+        None => Err(ObjectError::Damaged("it does not say its wire version".to_owned())),
+    }
+}
