@@ -1,0 +1,11 @@
+//! Set-up, build, VM harness, audit and test of vfs-audit, one file per command.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "xtask is a command line tool")]
+
+pub mod archive;
+pub mod build;
+pub mod kernels;
+pub mod natural_order;
+pub mod process;
+pub mod toolchain;
+pub mod vm;
+pub mod workspace;

@@ -1,0 +1,86 @@
+//! The guest's drives: one image per file system that needs one, made by its own mkfs, and the drive for `/out`.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use vfs_audit_guest::plan;
+
+use crate::process;
+
+/// Size of a file system image: above the smallest that mkfs.xfs takes (300 MiB); sparse.
+const IMAGE_BYTES: u64 = 512 << 20;
+/// Size of the out drive, sparse: the most that a run can bring back.
+const OUT_BYTES: u64 = 4 << 30;
+
+/// A raw image that the guest sees as a virtio disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Drive {
+    /// Serial number, by which the guest finds it.
+    pub(crate) serial: String,
+    /// The image.
+    pub(crate) image: PathBuf,
+}
+
+/// How a file system is made.
+struct Maker {
+    kind: &'static str,
+    program: &'static str,
+    package: &'static str,
+    arguments: &'static [&'static str],
+}
+
+const MAKERS: &[Maker] = &[
+    Maker { kind: "ext2", program: "mke2fs", package: "e2fsprogs", arguments: &["-q", "-F", "-t", "ext2"] },
+    Maker { kind: "ext3", program: "mke2fs", package: "e2fsprogs", arguments: &["-q", "-F", "-t", "ext3"] },
+    Maker { kind: "ext4", program: "mke2fs", package: "e2fsprogs", arguments: &["-q", "-F", "-t", "ext4"] },
+    Maker { kind: "xfs", program: "mkfs.xfs", package: "xfsprogs", arguments: &["-q", "-f"] },
+    Maker { kind: "btrfs", program: "mkfs.btrfs", package: "btrfs-progs", arguments: &["-q", "-f"] },
+    Maker { kind: "vfat", program: "mkfs.vfat", package: "dosfstools", arguments: &[] },
+    Maker { kind: "exfat", program: "mkfs.exfat", package: "exfatprogs", arguments: &["-q"] },
+    Maker { kind: "f2fs", program: "mkfs.f2fs", package: "f2fs-tools", arguments: &["-q"] },
+    Maker { kind: "ntfs3", program: "mkfs.ntfs", package: "ntfs-3g", arguments: &["-q", "-F", "-Q"] },
+];
+/// File systems that live in memory, on others, or in a server.
+const WITHOUT_DRIVE: &[&str] = &["tmpfs", "ramfs", "overlay", "fuse"];
+
+/// Makes the drives for `filesystems` in `directory`, the out drive last.
+///
+/// # Errors
+/// An unknown file system, or a mkfs that is missing or fails.
+pub(crate) fn make(filesystems: &[String], directory: &Path) -> Result<Vec<Drive>> {
+    let with_drive = filesystems.iter().filter(|kind| !WITHOUT_DRIVE.contains(&kind.as_str()));
+    let mut drives = with_drive.map(|kind| filesystem(kind, directory)).collect::<Result<Vec<_>>>()?;
+    drives.push(Drive { serial: plan::OUT_DRIVE.into(), image: blank("out.img", OUT_BYTES, directory)? });
+    Ok(drives)
+}
+
+fn filesystem(kind: &str, directory: &Path) -> Result<Drive> {
+    let known = || MAKERS.iter().map(|maker| maker.kind).chain(WITHOUT_DRIVE.iter().copied());
+    let Some(maker) = MAKERS.iter().find(|maker| maker.kind == kind) else {
+        bail!("unknown file system {kind}\nhint: one of {}", known().collect::<Vec<_>>().join(", "));
+    };
+    let image = blank(&format!("{kind}.img"), IMAGE_BYTES, directory)?;
+    let program = process::require(maker.program, maker.package)?;
+    process::output(Command::new(program).args(maker.arguments).arg(&image))?;
+    Ok(Drive { serial: kind.into(), image })
+}
+
+fn blank(name: &str, size: u64, directory: &Path) -> Result<PathBuf> {
+    let path = directory.join(name);
+    let file = File::create(&path).with_context(|| format!("creating {}", path.display()))?;
+    file.set_len(size).with_context(|| format!("sizing {}", path.display()))?;
+    Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_file_system_is_refused_with_the_known_ones() {
+        let error = make(&["minix".into()], Path::new("/nonexistent")).unwrap_err().to_string();
+        assert!(error.contains("unknown file system minix") && error.contains("btrfs, vfat"), "{error}");
+    }
+}
