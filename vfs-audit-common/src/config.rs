@@ -22,4 +22,6 @@ pub struct KernelOffsets {
     pub task_flags: u32,
     /// Bytes of a kernel stack.
     pub thread_size: u32,
+    /// Number in BTF of a struct that begins with a 64-bit integer, for reads by `bpf_rdonly_cast`; 0 = read by helper.
+    pub cast_type: u32,
 }

@@ -69,6 +69,8 @@ pub struct WatchFrame {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TaskLocks {
+    /// Address of the task; 0 = the entry is free.
+    pub task: u64,
     /// Entries in use.
     pub held_len: u32,
     /// 1 when nothing was missed since the task was known to hold no lock.
@@ -81,6 +83,10 @@ pub struct TaskLocks {
     pub stack_base: u64,
     /// Scratch: where the last probe ran.
     pub stack_probe: u64,
+    /// Scratch: objects by role of the invocation under way; beyond the plan's roles, what an earlier one left.
+    pub roles: [u64; ROLES_MAX],
+    /// Scratch: first 16 bytes of each lock slot, likewise.
+    pub words: [[u64; 2]; SLOTS_MAX],
     /// The held locks.
     pub held: [HeldLock; HELD_LOCKS_MAX],
     /// The watched callbacks, outermost first.
@@ -109,7 +115,7 @@ pub struct Event {
     pub fs: [u8; NAME_BYTES],
     /// `s_id` of role 0's superblock.
     pub sb_id: [u8; SB_ID_BYTES],
-    /// Object address of each role.
+    /// Object address of each role of the plan; what lies beyond is meaningless, as in `inos` and `words`.
     pub roles: [u64; ROLES_MAX],
     /// `i_ino` of each role that is an inode.
     pub inos: [u64; ROLES_MAX],

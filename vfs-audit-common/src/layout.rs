@@ -8,19 +8,19 @@ const _: () = {
     assert!(size_of::<RoleReader>() == 12);
     assert!(size_of::<SlotReader>() == 4);
     assert!(size_of::<FlagReader>() == 8);
-    assert!(size_of::<HookPlan>() == 8 + 8 * 12 + 8 * 4 + 8 * 8);
+    assert!(size_of::<HookPlan>() == 8 + 10 * 12 + 8 * 4 + 8 * 8);
     assert!(size_of::<ObservationKey>() == 40);
     assert!(offset_of!(ObservationKey, slots) == 32);
     assert!(size_of::<HeldLock>() == 24);
     assert!(size_of::<WatchFrame>() == 48);
-    assert!(size_of::<TaskLocks>() == 32 + 16 * 24 + 4 * 48);
+    assert!(size_of::<TaskLocks>() == 40 + 8 * 8 + 8 * 16 + 16 * 24 + 4 * 48);
     assert!(offset_of!(Event, key) == 16);
     assert!(offset_of!(Event, comm) == 64);
     assert!(offset_of!(Event, roles) == 128);
-    assert!(offset_of!(Event, words) == 224);
-    assert!(offset_of!(Event, held) == 360);
-    assert!(offset_of!(Event, stack) == 744);
-    assert!(size_of::<Event>() == 1000);
+    assert!(offset_of!(Event, words) == 256);
+    assert!(offset_of!(Event, held) == 392);
+    assert!(offset_of!(Event, stack) == 776);
+    assert!(size_of::<Event>() == 1032);
 };
 
 /// Plain data for aya's maps: `repr(C)`, no padding (proved above), every bit pattern valid.

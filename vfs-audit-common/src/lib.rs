@@ -27,10 +27,13 @@ pub use plan::{
 pub const CONTROL_LEN: usize = 3;
 /// Version of this layout; the daemon refuses an eBPF object that carries another.
 pub const WIRE_VERSION: u32 = 1;
+/// Helper number that stands for the kernel function `bpf_rdonly_cast` until the loader puts that function's number in its
+/// place; no kernel has so many helpers.
+pub const CAST_CALL: i32 = 0x7ff1;
 /// Locks one task can hold in its table; one more is counted as [`Loss::HeldTableFull`].
 pub const HELD_LOCKS_MAX: usize = 16;
-/// Object roles one hook can read.
-pub const ROLES_MAX: usize = 6;
+/// Object roles one hook can read; a power of two, for masked indexing.
+pub const ROLES_MAX: usize = 8;
 /// Pointer dereferences on the way from an argument to a role's object.
 pub const ROLE_STEPS_MAX: usize = 3;
 /// Lock slots one hook can read.
@@ -45,8 +48,10 @@ pub const PEEK_BYTES: usize = 4096;
 pub const STACK_DEPTH_MAX: usize = 32;
 /// Hooks the plan table has room for.
 pub const HOOKS_MAX: usize = 4096;
-/// Tasks whose held locks are kept; one more is counted as [`Loss::TaskTableFull`].
-pub const TASKS_MAX: usize = 16_384;
+/// Entries of the first table of tasks, found by a hash of the task's address: a power of two.
+pub const TASK_SLOTS: usize = 8_192;
+/// Tasks whose entry there is another task's, kept aside; one more is counted as [`Loss::TaskTableFull`].
+pub const TASKS_ASIDE_MAX: usize = 8_192;
 /// Distinct observations kept; one more is counted as [`Loss::KeyTableFull`].
 pub const KEYS_MAX: usize = 16_384;
 /// Bytes of the ring buffer of first-sight events.

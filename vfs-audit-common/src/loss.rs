@@ -50,7 +50,7 @@ impl Loss {
 }
 
 /// Number of health figures.
-pub const STATS_LEN: usize = 4;
+pub const STATS_LEN: usize = 5;
 
 /// A health figure of the tracer; the value indexes the map of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -64,4 +64,6 @@ pub enum Stat {
     ReleaseMissed = 2,
     /// Acquisitions in interrupt context: they belong to no task.
     InInterrupt = 3,
+    /// Invocations by user tasks whose lock history is incomplete: a system call will mend it.
+    IncompleteUser = 4,
 }

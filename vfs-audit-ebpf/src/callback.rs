@@ -7,14 +7,14 @@ use aya_ebpf::{
     macros::{fentry, fexit, kprobe, kretprobe},
     programs::{FEntryContext, FExitContext, ProbeContext, RetProbeContext},
 };
-use vfs_audit_common::{Loss, ObservationKey, Stat};
+use vfs_audit_common::{HookPlan, Loss, ObservationKey, Stat, TaskLocks};
 
 use crate::{
     event,
     facts::{self, Args},
     maps::{COUNTS, HOOKS, PLANS, count, enabled, lose, unwanted},
-    task::{self, read_u64},
-    watch,
+    memory::fast_u64,
+    task, watch,
 };
 
 /// One invocation as a probe delivers it.
@@ -45,6 +45,29 @@ pub(crate) fn count_key(key: &ObservationKey) -> bool {
     false
 }
 
+/// Every fact of the invocation, folded into its key.
+///
+/// # Safety
+/// `locks` is a live map value of the current task, whose address is `task`.
+#[inline(always)]
+unsafe fn read(plan: &HookPlan, seen: &Invocation, locks: *mut TaskLocks, task: u64) -> ObservationKey {
+    // SAFETY: by the caller.
+    unsafe {
+        facts::roles(plan, &seen.args, locks);
+        ObservationKey {
+            hook: seen.hook,
+            flags: facts::flags(plan, &seen.args, locks),
+            history_complete: (*locks).history_complete as u8,
+            point: 0,
+            slept: 0,
+            caller: seen.caller,
+            table: facts::object(&plan.table, &seen.args, locks),
+            sb: facts::object(&plan.sb, &seen.args, locks),
+            slots: facts::slots(plan, locks, task).to_le_bytes(),
+        }
+    }
+}
+
 #[inline(always)]
 fn observe<C: EbpfContext>(ctx: &C, seen: &Invocation) {
     if unwanted() {
@@ -53,26 +76,16 @@ fn observe<C: EbpfContext>(ctx: &C, seen: &Invocation) {
     let Some(plan) = PLANS.get(seen.hook) else { return lose(Loss::PlanMissing) };
     let task = task::current();
     let Some(locks) = task::locks_of(task) else { return };
-    let roles = facts::roles(plan, &seen.args);
-    let mut words = Default::default();
     // SAFETY: a live map value of the current task.
-    let history_complete = unsafe { (*locks).history_complete } as u8;
-    let key = ObservationKey {
-        hook: seen.hook,
-        flags: facts::flags(plan, &seen.args, &roles),
-        history_complete,
-        point: 0,
-        slept: 0,
-        caller: seen.caller,
-        table: facts::object(&plan.table, &seen.args, &roles),
-        sb: facts::object(&plan.sb, &seen.args, &roles),
-        slots: facts::slots(plan, &roles, locks, task, &mut words),
-    };
-    if history_complete == 0 {
+    let key = unsafe { read(plan, seen, locks, task) };
+    if key.history_complete == 0 {
         count(Stat::IncompleteHistory);
+        if task::is_user(task) {
+            count(Stat::IncompleteUser);
+        }
     }
     if count_key(&key) {
-        event::first_sight(ctx, &key, &roles, &words, locks);
+        event::first_sight(ctx, &key, locks);
     }
     if plan.watched != 0 && key.flags & plan.watch_mask == plan.watch_mask {
         watch::enter(locks, &key, seen.stack_pointer);
@@ -85,9 +98,10 @@ fn from_registers(ctx: &ProbeContext) -> Invocation {
     // SAFETY: the context of a kprobe is its registers.
     let (args, stack_pointer, cookie) = unsafe {
         let r = &*regs;
-        ([r.rdi, r.rsi, r.rdx, r.rcx, r.r8, r.r9, 0, 0], r.rsp, bpf_get_attach_cookie(ctx.as_ptr()))
+        // The padding repeats an argument: zeros would make the compiler clear the whole array byte by byte.
+        ([r.rdi, r.rsi, r.rdx, r.rcx, r.r8, r.r9, r.r9, r.r9], r.rsp, bpf_get_attach_cookie(ctx.as_ptr()))
     };
-    Invocation { hook: cookie as u32, args, caller: read_u64(stack_pointer).unwrap_or(0), stack_pointer }
+    Invocation { hook: cookie as u32, args, caller: fast_u64(stack_pointer), stack_pointer }
 }
 
 /// A callback's entry, by kprobe.multi or single kprobes; the cookie is the hook number.
@@ -124,11 +138,14 @@ pub(crate) fn callback_fentry(ctx: FEntryContext) -> i32 {
         lose(Loss::PlanMissing);
         return 0;
     };
-    let mut args: Args = [0; 8];
-    for index in 0..6 {
+    let arg = |index: u32| {
+        let mut value = 0u64;
         // SAFETY: the destination is 8 bytes of our stack; an argument that the function lacks is an error, and stays 0.
-        unsafe { bpf_get_func_arg(ctx.as_ptr(), index as u32, (&raw mut args[index]).cast()) };
-    }
+        unsafe { bpf_get_func_arg(ctx.as_ptr(), index, (&raw mut value).cast()) };
+        value
+    };
+    let last = arg(5);
+    let args: Args = [arg(0), arg(1), arg(2), arg(3), arg(4), last, last, last];
     let seen = Invocation { hook, args, caller: crate::locks::caller(&ctx), stack_pointer: ctx.as_ptr() as u64 };
     observe(&ctx, &seen);
     0

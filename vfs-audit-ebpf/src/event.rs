@@ -10,24 +10,23 @@ use vfs_audit_common::{
 };
 
 use crate::{
-    facts::{Roles, Words},
-    maps::{EVENTS, lose, offsets},
-    task::read_u64,
+    maps::{EVENTS, lose, offset},
+    memory::read_u64,
 };
 
 /// Ships the first invocation of `key`.
 #[inline(always)]
-pub(crate) fn first_sight<C: EbpfContext>(ctx: &C, key: &ObservationKey, roles: &Roles, words: &Words, locks: *const TaskLocks) {
+pub(crate) fn first_sight<C: EbpfContext>(ctx: &C, key: &ObservationKey, locks: *const TaskLocks) {
     let Some(mut entry) = EVENTS.reserve::<Event>(0) else { return lose(Loss::EventRingFull) };
     let event = entry.as_mut_ptr();
     // SAFETY: `event` is the reserved record; every field is written before it is submitted.
     unsafe {
         fill(ctx, event, EVENT_OBSERVATION, key, locks);
-        (*event).words = *words;
-        let inode_ino = u64::from(offsets().inode_ino);
+        copy(&raw mut (*event).words, &raw const (*locks).words);
         for role in 0..ROLES_MAX {
-            (*event).roles[role] = roles[role];
-            (*event).inos[role] = if roles[role] == 0 { 0 } else { read_u64(roles[role] + inode_ino).unwrap_or(0) };
+            let object = (*locks).roles[role];
+            (*event).roles[role] = object;
+            (*event).inos[role] = read_u64(object + u64::from(offset!(inode_ino))).unwrap_or(0);
         }
     }
     entry.submit(0);
@@ -41,11 +40,18 @@ pub(crate) fn sleep<C: EbpfContext>(ctx: &C, key: &ObservationKey, locks: *const
     // SAFETY: `event` is the reserved record; every field is written before it is submitted.
     unsafe {
         fill(ctx, event, EVENT_SLEEP, key, locks);
-        (*event).words = [[0; 2]; vfs_audit_common::SLOTS_MAX];
-        (*event).roles = [0; ROLES_MAX];
-        (*event).inos = [0; ROLES_MAX];
+        copy(&raw mut (*event).words, &raw const (*locks).words);
+        copy(&raw mut (*event).roles, &raw const (*locks).roles);
+        copy(&raw mut (*event).inos, &raw const (*locks).roles);
     }
     entry.submit(0);
+}
+
+/// Copies a map value's field into the record: one helper call where the compiler would copy byte by byte.
+#[inline(always)]
+unsafe fn copy<T>(to: *mut T, from: *const T) {
+    // SAFETY: by the caller, `to` is part of a reserved record and `from` part of a live map value, each a whole `T`.
+    unsafe { bpf_probe_read_kernel(to.cast(), size_of::<T>() as u32, from.cast()) };
 }
 
 /// Everything but roles, inode numbers and words.
@@ -63,7 +69,7 @@ unsafe fn fill<C: EbpfContext>(ctx: &C, event: *mut Event, kind: u32, key: &Obse
         bpf_get_current_comm((&raw mut (*event).comm).cast(), NAME_BYTES as u32);
         names(event, key.sb);
         (*event).held_len = (*locks).held_len;
-        (*event).held = (*locks).held;
+        copy(&raw mut (*event).held, &raw const (*locks).held);
         let bytes = (8 * STACK_DEPTH_MAX) as u32;
         (*event).stack_bytes = bpf_get_stack(ctx.as_ptr(), (&raw mut (*event).stack).cast(), bytes, 0) as i32;
     }
@@ -72,13 +78,12 @@ unsafe fn fill<C: EbpfContext>(ctx: &C, event: *mut Event, kind: u32, key: &Obse
 /// The names of the superblock and of its file system type.
 #[inline(always)]
 unsafe fn names(event: *mut Event, sb: u64) {
-    let offsets = offsets();
     // SAFETY: by the caller; the helper writes within the named field and zeroes it when the source is bad.
     unsafe {
-        let id = sb + u64::from(offsets.sb_id);
+        let id = sb + u64::from(offset!(sb_id));
         bpf_probe_read_kernel((&raw mut (*event).sb_id).cast(), SB_ID_BYTES as u32, id as *const _);
-        let kind = read_u64(sb + u64::from(offsets.sb_type)).unwrap_or(0);
-        let name = read_u64(kind + u64::from(offsets.fs_name)).unwrap_or(0);
+        let kind = read_u64(sb + u64::from(offset!(sb_type))).unwrap_or(0);
+        let name = read_u64(kind + u64::from(offset!(fs_name))).unwrap_or(0);
         bpf_probe_read_kernel((&raw mut (*event).fs).cast(), NAME_BYTES as u32, name as *const _);
     }
 }

@@ -72,7 +72,13 @@ pub(crate) unsafe fn release(locks: *mut TaskLocks, instance: u64) {
         }
         let last = ((*locks).held_len as usize - 1) & MASK;
         if index != last {
-            (*locks).held[index] = (*locks).held[last];
+            // Field by field: a whole copy would be a loop over bytes.
+            let moved = &raw const (*locks).held[last];
+            let hole = &raw mut (*locks).held[index];
+            (*hole).instance = (*moved).instance;
+            (*hole).acquire_site = (*moved).acquire_site;
+            (*hole).mode = (*moved).mode;
+            (*hole).depth = (*moved).depth;
         }
         (*locks).held_len = last as u32;
     }

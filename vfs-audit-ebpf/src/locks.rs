@@ -5,7 +5,7 @@
 
 use aya_ebpf::{
     EbpfContext,
-    helpers::generated::{bpf_get_func_ip, bpf_probe_read_kernel},
+    helpers::generated::bpf_get_func_ip,
     macros::{fentry, fexit},
     programs::{FEntryContext, FExitContext},
 };
@@ -13,14 +13,15 @@ use vfs_audit_common::{ModeBits, Stat, TaskLocks};
 
 use crate::{
     held,
-    maps::{TASKS, count, enabled, offsets},
+    maps::{count, enabled, offset},
+    memory::fast_u64,
     task,
 };
 
-/// Words read above the arguments to find the caller; enough for two arguments and a saved result.
-const TRAMPOLINE_WORDS: usize = 5;
 /// A return address into the traced function lies this close to its start: past `endbr64` and the call.
 const PROLOGUE_BYTES: u64 = 16;
+/// Words above the arguments at which that return address can stand.
+const PLACES: core::ops::RangeInclusive<u64> = 1..=3;
 
 /// Who called the traced primitive.
 ///
@@ -29,25 +30,13 @@ const PROLOGUE_BYTES: u64 = 16;
 /// to lie in the function's first bytes, which is how the fourth is found whatever else is attached.
 #[inline(always)]
 pub(crate) fn caller<C: EbpfContext>(ctx: &C) -> u64 {
-    let mut words = [0u64; TRAMPOLINE_WORDS];
-    // SAFETY: the helper tolerates any source; the destination is our stack.
-    let (ip, failed) = unsafe {
-        let above = ctx.as_ptr() as u64 + 8;
-        (
-            bpf_get_func_ip(ctx.as_ptr()),
-            bpf_probe_read_kernel(words.as_mut_ptr().cast(), 8 * TRAMPOLINE_WORDS as u32, above as *const _),
-        )
-    };
-    let inside = |word: u64| word.wrapping_sub(ip) <= PROLOGUE_BYTES;
-    if failed == 0 {
-        if inside(words[1]) {
-            return words[2];
-        }
-        if inside(words[2]) {
-            return words[3];
-        }
-        if inside(words[3]) {
-            return words[4];
+    // SAFETY: the helper takes the context only.
+    let ip = unsafe { bpf_get_func_ip(ctx.as_ptr()) };
+    for place in PLACES {
+        // The context is the copy of the arguments; its first word is an argument.
+        let at = ctx.as_ptr() as u64 + 8 + 8 * place;
+        if fast_u64(at).wrapping_sub(ip) <= PROLOGUE_BYTES {
+            return fast_u64(at + 8);
         }
     }
     count(Stat::SiteUnknown);
@@ -63,7 +52,7 @@ fn in_interrupt<C: EbpfContext>(ctx: &C, locks: *mut TaskLocks) -> bool {
         core::ptr::write_volatile(&raw mut (*locks).stack_probe, ctx.as_ptr() as u64);
         core::ptr::read_volatile(&raw const (*locks).stack_probe).wrapping_sub((*locks).stack_base)
     };
-    above >= u64::from(offsets().thread_size)
+    above >= u64::from(offset!(thread_size))
 }
 
 /// The current task's table, unless an interrupt borrows the task.
@@ -104,7 +93,7 @@ pub(crate) fn acquire_exclusive(ctx: FEntryContext) -> i32 {
 /// `up_read`, `up_write`, `mutex_unlock`.
 #[fentry(function = "up_write")]
 pub(crate) fn release(ctx: FEntryContext) -> i32 {
-    if let Some(locks) = table(&ctx, TASKS.get_ptr_mut(task::current())) {
+    if let Some(locks) = table(&ctx, task::known(task::current())) {
         // SAFETY: a live map value of the current task.
         unsafe { held::release(locks, ctx.arg(0)) }
     }
@@ -114,7 +103,7 @@ pub(crate) fn release(ctx: FEntryContext) -> i32 {
 /// `downgrade_write`.
 #[fentry(function = "downgrade_write")]
 pub(crate) fn downgrade(ctx: FEntryContext) -> i32 {
-    if let Some(locks) = TASKS.get_ptr_mut(task::current()) {
+    if let Some(locks) = task::known(task::current()) {
         // SAFETY: a live map value of the current task.
         unsafe { held::downgrade(locks, ctx.arg(0)) }
     }

@@ -12,6 +12,7 @@ mod facts;
 mod held;
 mod locks;
 mod maps;
+mod memory;
 mod peek;
 mod task;
 mod watch;

@@ -7,13 +7,19 @@ use aya_ebpf::{
 };
 use vfs_audit_common::{
     STATS_LEN, Stat,
-    CONTROL_LEN, EVENT_RING_BYTES, HOOKS_MAX, HookPlan, KEYS_MAX, KernelOffsets, LOSS_CAUSES, Loss, ObservationKey, PEEK_BYTES, TASKS_MAX,
+    CONTROL_LEN, EVENT_RING_BYTES, HOOKS_MAX, HookPlan, KEYS_MAX, KernelOffsets, LOSS_CAUSES, Loss, ObservationKey, PEEK_BYTES, TASKS_ASIDE_MAX, TASK_SLOTS,
     TaskLocks, WIRE_VERSION,
 };
 
-/// Held-lock table by task (address of its `task_struct`).
+/// Held-lock tables, each at the place that a hash of the task's address says: an array costs a tenth of a hash map.
 #[map]
-pub(crate) static TASKS: HashMap<u64, TaskLocks> = HashMap::with_max_entries(TASKS_MAX as u32, 0);
+pub(crate) static TASKS: Array<TaskLocks> = Array::with_max_entries(TASK_SLOTS as u32, 0);
+/// Which task has a place of [`TASKS`].
+#[map]
+pub(crate) static PLACES: HashMap<u32, u64> = HashMap::with_max_entries(TASK_SLOTS as u32, 0);
+/// Held-lock tables of tasks whose place is taken, by the task's address.
+#[map]
+pub(crate) static TASKS_ASIDE: HashMap<u64, TaskLocks> = HashMap::with_max_entries(TASKS_ASIDE_MAX as u32, 0);
 /// Plan by hook number.
 #[map]
 pub(crate) static PLANS: Array<HookPlan> = Array::with_max_entries(HOOKS_MAX as u32, 0);
@@ -52,6 +58,7 @@ pub(crate) static OFFSETS: KernelOffsets = KernelOffsets {
     task_stack: 0,
     task_flags: 0,
     thread_size: 0,
+    cast_type: 0,
 };
 /// The layout this object was built with; the daemon compares.
 #[unsafe(link_section = ".rodata.wire")]
@@ -64,12 +71,20 @@ pub(crate) static WIRE: u32 = WIRE_VERSION;
 #[map]
 pub(crate) static CONTROL: Array<u64> = Array::with_max_entries(CONTROL_LEN as u32, 0);
 
-/// The offsets; volatile, as they are known only at load.
+/// Reads a constant that is known only at load: volatile, or the compiler would take the zeros for granted.
 #[inline(always)]
-pub(crate) fn offsets() -> KernelOffsets {
-    // SAFETY: a static of plain integers, always initialised.
-    unsafe { core::ptr::read_volatile(&raw const OFFSETS) }
+pub(crate) fn constant(place: *const u32) -> u32 {
+    // SAFETY: every caller passes a field of a static that is always initialised.
+    unsafe { core::ptr::read_volatile(place) }
 }
+
+/// One offset by name; one at a time, since a volatile read of all copies all.
+macro_rules! offset {
+    ($field:ident) => {
+        $crate::maps::constant(&raw const $crate::maps::OFFSETS.$field)
+    };
+}
+pub(crate) use offset;
 
 /// Whether the daemon wants observations.
 #[inline(always)]

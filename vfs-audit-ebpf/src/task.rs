@@ -6,21 +6,27 @@
 use aya_ebpf::{
     EbpfContext as _,
     bindings::BPF_NOEXIST,
-    helpers::generated::{bpf_get_current_task, bpf_probe_read_kernel},
+    helpers::generated::bpf_get_current_task,
     macros::raw_tracepoint,
     programs::RawTracePointContext,
 };
-use vfs_audit_common::{Loss, Stat, TaskLocks};
+use vfs_audit_common::{Loss, Stat, TASK_SLOTS, TaskLocks};
 
-use crate::maps::{CONTROL, TASKS, count, lose, offsets};
+use crate::{
+    memory::read_u64,
+    maps::{CONTROL, PLACES, TASKS, TASKS_ASIDE, count, lose, offset},
+};
 
 static EMPTY: TaskLocks = TaskLocks {
+    task: 0,
     held_len: 0,
     history_complete: 0,
     watched_len: 0,
     pad: 0,
     stack_base: 0,
     stack_probe: 0,
+    roles: [0; vfs_audit_common::ROLES_MAX],
+    words: [[0; 2]; vfs_audit_common::SLOTS_MAX],
     held: [vfs_audit_common::HeldLock { instance: 0, acquire_site: 0, mode: 0, depth: 0 }; vfs_audit_common::HELD_LOCKS_MAX],
     watched: [vfs_audit_common::WatchFrame { hook: 0, sleeps: 0, stack_pointer: 0, flags: 0, caller: 0, table: 0, sb: 0 };
         vfs_audit_common::WATCHED_MAX],
@@ -33,48 +39,89 @@ pub(crate) fn current() -> u64 {
     unsafe { bpf_get_current_task() }
 }
 
-/// Reads 8 bytes of kernel memory.
+/// The place of `task` in the first table.
 #[inline(always)]
-pub(crate) fn read_u64(address: u64) -> Option<u64> {
-    let mut value = 0u64;
-    // SAFETY: the destination is 8 bytes of our stack; the helper tolerates any source.
-    let failed = unsafe { bpf_probe_read_kernel((&raw mut value).cast(), 8, address as *const _) };
-    (failed == 0).then_some(value)
+fn place(task: u64) -> u32 {
+    // Task structures lie on 64-byte boundaries; a multiplication spreads what is above over the upper bits.
+    let spread = (task >> 6).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (spread >> (64 - TASK_SLOTS.trailing_zeros())) as u32
 }
 
-/// The held-lock table of `task`, made when there is none.
+/// The held-lock table of `task`, when there is one.
+#[inline(always)]
+pub(crate) fn known(task: u64) -> Option<*mut TaskLocks> {
+    let locks = TASKS.get_ptr_mut(place(task))?;
+    // SAFETY: a live map value; what other tasks write there is only their own address.
+    if unsafe { (*locks).task } == task { Some(locks) } else { TASKS_ASIDE.get_ptr_mut(task) }
+}
+
+/// The held-lock table of `task`, the current one, made when there is none.
 #[inline(always)]
 pub(crate) fn locks_of(task: u64) -> Option<*mut TaskLocks> {
-    if let Some(locks) = TASKS.get_ptr_mut(task) {
-        return Some(locks);
-    }
-    first_sight(task)
+    let locks = TASKS.get_ptr_mut(place(task))?;
+    // SAFETY: as in `known`.
+    if unsafe { (*locks).task } == task { Some(locks) } else { seldom(task) }
 }
 
 #[inline(never)]
-fn first_sight(task: u64) -> Option<*mut TaskLocks> {
-    let _ = TASKS.insert(task, &EMPTY, BPF_NOEXIST.into());
-    let Some(locks) = TASKS.get_ptr_mut(task) else {
-        lose(Loss::TaskTableFull);
-        return None;
-    };
-    let born = read_u64(task + u64::from(offsets().task_start_time)).unwrap_or(0);
+fn seldom(task: u64) -> Option<*mut TaskLocks> {
+    if let Some(locks) = TASKS_ASIDE.get_ptr_mut(task) {
+        return Some(locks);
+    }
+    let locks = claim(task)?;
+    let born = read_u64(task + u64::from(offset!(task_start_time))).unwrap_or(0);
     let since = CONTROL.get(1).copied().unwrap_or(0);
     // SAFETY: a map value of the current task, which only its own programs write.
     unsafe {
-        (*locks).stack_base = read_u64(task + u64::from(offsets().task_stack)).unwrap_or(0);
-        if since != 0 && born > since {
-            (*locks).history_complete = 1;
-        }
+        (*locks).held_len = 0;
+        (*locks).watched_len = 0;
+        (*locks).stack_base = read_u64(task + u64::from(offset!(task_stack))).unwrap_or(0);
+        (*locks).history_complete = u32::from(since != 0 && born > since);
     }
     Some(locks)
+}
+
+/// An entry for a new task: its place when that is free, else one aside.
+#[inline(always)]
+fn claim(task: u64) -> Option<*mut TaskLocks> {
+    let locks = TASKS.get_ptr_mut(place(task))?;
+    // Two tasks may want it at the same time: the one whose insertion succeeds has it. (The compiler offers this target no
+    // compare-and-exchange.)
+    if PLACES.insert(place(task), task, BPF_NOEXIST.into()).is_ok() {
+        // SAFETY: a live map value that is now this task's.
+        unsafe { core::ptr::write_volatile(&raw mut (*locks).task, task) };
+        return Some(locks);
+    }
+    let _ = TASKS_ASIDE.insert(task, &EMPTY, BPF_NOEXIST.into());
+    let aside = TASKS_ASIDE.get_ptr_mut(task);
+    if aside.is_none() {
+        lose(Loss::TaskTableFull);
+    }
+    aside
+}
+
+/// Whether the current task is one of user space (not a kernel thread).
+#[inline(always)]
+pub(crate) fn is_user(task: u64) -> bool {
+    const PF_KTHREAD: u64 = 0x0020_0000;
+    read_u64(task + u64::from(offset!(task_flags))).is_some_and(|flags| flags & PF_KTHREAD == 0)
 }
 
 /// A task is gone for good: its address may serve another.
 #[raw_tracepoint(tracepoint = "sched_process_free")]
 pub(crate) fn task_free(ctx: RawTracePointContext) -> i32 {
     let task: u64 = ctx.arg(0);
-    let _ = TASKS.remove(task);
+    if let Some(locks) = TASKS.get_ptr_mut(place(task)) {
+        // SAFETY: a live map value; its owner is gone, and a plain store of one word frees it.
+        unsafe {
+            if (*locks).task == task {
+                core::ptr::write_volatile(&raw mut (*locks).task, 0);
+                let _ = PLACES.remove(place(task));
+                return 0;
+            }
+        }
+    }
+    let _ = TASKS_ASIDE.remove(task);
     0
 }
 

@@ -11,7 +11,7 @@ use vfs_audit_common::{Loss, ObservationKey, SLOTS_MAX, TaskLocks, WATCHED_MAX, 
 use crate::{
     callback::count_key,
     event,
-    maps::{SLEEPS, TASKS, lose},
+    maps::{SLEEPS, lose},
     task,
 };
 
@@ -66,7 +66,7 @@ fn exit_key(frame: &WatchFrame, history_complete: u32) -> ObservationKey {
 /// Closes the frame of `hook` and counts what happened in it; frames above it have missed their exit.
 #[inline(always)]
 pub(crate) fn leave<C: EbpfContext>(ctx: &C, hook: u32) {
-    let Some(locks) = TASKS.get_ptr_mut(task::current()) else { return };
+    let Some(locks) = task::known(task::current()) else { return };
     // SAFETY: a live map value of the current task; indices are masked below the array's size.
     unsafe {
         let mut len = (*locks).watched_len as usize;
@@ -79,7 +79,7 @@ pub(crate) fn leave<C: EbpfContext>(ctx: &C, hook: u32) {
                 (*locks).watched_len = len as u32;
                 let key = exit_key(&(*locks).watched[len & MASK], (*locks).history_complete);
                 if count_key(&key) {
-                    event::first_sight(ctx, &key, &[0; 8], &Default::default(), locks);
+                    event::first_sight(ctx, &key, locks);
                 }
                 return;
             }
@@ -95,7 +95,7 @@ pub(crate) fn sched_switch(ctx: RawTracePointContext) -> i32 {
     if preempted & 0xff != 0 {
         return 0;
     }
-    let Some(locks) = TASKS.get_ptr_mut(previous) else { return 0 };
+    let Some(locks) = task::known(previous) else { return 0 };
     // SAFETY: a live map value of the switched task, which runs none of our programs meanwhile; indices are masked.
     unsafe {
         let len = (*locks).watched_len as usize;
