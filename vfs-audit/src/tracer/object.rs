@@ -8,7 +8,7 @@ use std::{
 
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel, maps::Map};
 use thiserror::Error;
-use vfs_audit_common::{KernelOffsets, WIRE_VERSION};
+use vfs_audit_common::{CAST_CALL, KernelOffsets, WIRE_VERSION};
 
 use super::sys::{self, Purpose};
 
@@ -36,6 +36,8 @@ pub(super) struct Object {
     /// Maps and the programs that aya attaches.
     pub ebpf: Ebpf,
     instructions: BTreeMap<String, Vec<u8>>,
+    /// Number of the kernel function `bpf_rdonly_cast`, when the programs may use it.
+    cast: Option<u32>,
 }
 
 fn map_fd(map: &Map) -> Option<RawFd> {
@@ -51,7 +53,7 @@ impl Object {
     ///
     /// # Errors
     /// When the object is not there, damaged, or refused.
-    pub(super) fn load(offsets: &KernelOffsets) -> Result<Self, ObjectError> {
+    pub(super) fn load(offsets: &KernelOffsets, cast: Option<u32>) -> Result<Self, ObjectError> {
         if OBJECT.is_empty() {
             return Err(ObjectError::NotBuiltIn);
         }
@@ -60,7 +62,7 @@ impl Object {
         loader.btf(None).verifier_log_level(VerifierLogLevel::DISABLE).override_global("OFFSETS", offsets, true);
         let ebpf = loader.load(OBJECT)?;
         let instructions = instructions(&ebpf)?;
-        Ok(Self { ebpf, instructions })
+        Ok(Self { ebpf, instructions, cast })
     }
 
     /// Loads program `name` for `purpose`.
@@ -72,7 +74,10 @@ impl Object {
             .instructions
             .get(name)
             .ok_or_else(|| std::io::Error::other(format!("the eBPF object has no program {name}")))?;
-        sys::load(name, instructions, purpose)
+        match self.cast {
+            Some(function) => sys::load(name, &with_cast(instructions, function), purpose),
+            None => sys::load(name, instructions, purpose),
+        }
     }
 }
 
@@ -103,6 +108,22 @@ fn instructions(ebpf: &Ebpf) -> Result<BTreeMap<String, Vec<u8>>, ObjectError> {
         Some(function.instructions.iter().flat_map(raw).collect())
     };
     Ok(object.programs.iter().filter_map(|(name, program)| Some((name.clone(), bytes(program)?))).collect())
+}
+
+/// The instructions with the place-holder call replaced by a call of kernel function `function`.
+fn with_cast(instructions: &[u8], function: u32) -> Vec<u8> {
+    /// `BPF_JMP | BPF_CALL`.
+    const CALL: u8 = 0x85;
+    /// `BPF_PSEUDO_KFUNC_CALL` in the source register's half of the register byte.
+    const KERNEL_FUNCTION: u8 = 2 << 4;
+    let mut patched = instructions.to_vec();
+    for insn in patched.chunks_exact_mut(8) {
+        if insn[0] == CALL && insn[1] == 0 && insn[4..8] == CAST_CALL.to_ne_bytes() {
+            insn[1] = KERNEL_FUNCTION;
+            insn[4..8].copy_from_slice(&function.to_ne_bytes());
+        }
+    }
+    patched
 }
 
 /// The object's wire version must be ours.

@@ -2,13 +2,13 @@
 
 use vfs_audit_common::KernelOffsets;
 
-use crate::btf::Btf;
+use crate::{btf::Btf, kernel::Symbols};
 
 /// Offsets of the running kernel.
 ///
 /// # Errors
 /// Names the field that is missing, or the lock whose layout is not the one that the programs read.
-pub(super) fn kernel_offsets(btf: &Btf) -> Result<KernelOffsets, String> {
+pub(super) fn kernel_offsets(btf: &Btf, symbols: &Symbols) -> Result<KernelOffsets, String> {
     let at = |owner: &str, field: &str| btf.offset_of(owner, &[field]);
     check_lock_layouts(btf)?;
     Ok(KernelOffsets {
@@ -20,8 +20,22 @@ pub(super) fn kernel_offsets(btf: &Btf) -> Result<KernelOffsets, String> {
         fs_name: at("file_system_type", "name")?,
         task_stack: at("task_struct", "stack")?,
         task_flags: at("task_struct", "flags")?,
-        thread_size: btf.size_of("thread_union").ok_or("no union thread_union")?,
+        thread_size: thread_size(symbols),
+        cast_type: 0,
     })
+}
+
+/// Bytes of a kernel stack: the first task's stack lies between two symbols, whose names changed in 6.10.
+fn thread_size(symbols: &Symbols) -> u32 {
+    const BOUNDS: [(&str, &str); 2] =
+        [("__start_init_stack", "__end_init_stack"), ("__start_init_task", "__end_init_task")];
+    /// x86-64 without KASAN.
+    const USUAL: u32 = 16 << 10;
+    let between = |(start, end): &(&str, &str)| {
+        let size = symbols.addresses(end).first()?.checked_sub(*symbols.addresses(start).first()?)?;
+        u32::try_from(size).ok().filter(|size| size.is_power_of_two() && *size >= USUAL)
+    };
+    BOUNDS.iter().find_map(between).unwrap_or(USUAL)
 }
 
 /// The programs read an rwsem as (count, owner) and a mutex as (owner).
