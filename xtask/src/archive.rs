@@ -31,23 +31,16 @@ pub struct Suite {
 }
 
 /// Debian 11.
-pub const BULLSEYE: Suite = Suite {
-    name: "bullseye",
-    sources: &[("debian", "bullseye"), ("debian-security", "bullseye-security")],
-};
+pub const BULLSEYE: Suite =
+    Suite { name: "bullseye", sources: &[("debian", "bullseye"), ("debian-security", "bullseye-security")] };
 /// Debian 12.
-pub const BOOKWORM: Suite = Suite {
-    name: "bookworm",
-    sources: &[("debian", "bookworm"), ("debian-security", "bookworm-security")],
-};
+pub const BOOKWORM: Suite =
+    Suite { name: "bookworm", sources: &[("debian", "bookworm"), ("debian-security", "bookworm-security")] };
 /// Debian 13.
-pub const TRIXIE: Suite = Suite {
-    name: "trixie",
-    sources: &[("debian", "trixie"), ("debian-security", "trixie-security")],
-};
+pub const TRIXIE: Suite =
+    Suite { name: "trixie", sources: &[("debian", "trixie"), ("debian-security", "trixie-security")] };
 /// Newer kernels for Debian 13.
-pub const TRIXIE_BACKPORTS: Suite =
-    Suite { name: "trixie-backports", sources: &[("debian", "trixie-backports")] };
+pub const TRIXIE_BACKPORTS: Suite = Suite { name: "trixie-backports", sources: &[("debian", "trixie-backports")] };
 
 /// The packages of one suite.
 #[derive(Debug)]

@@ -2,10 +2,13 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "xtask is a command line tool")]
 
 pub mod archive;
+pub mod audit;
 pub mod build;
 pub mod kernels;
-pub mod natural_order;
+mod natural_order;
 pub mod process;
+pub mod setup;
+pub mod test;
 pub mod toolchain;
 pub mod vm;
 pub mod workspace;

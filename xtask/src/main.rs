@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use xtask::{build, vm};
+use xtask::{audit, build, setup, test, vm};
 
 /// Set-up, build, VM harness, audit and test of vfs-audit.
 #[derive(Debug, Parser)]
@@ -17,25 +17,41 @@ struct Line {
 
 #[derive(Debug, Subcommand)]
 enum Task {
+    /// Install what is missing here for the build and the VMs; says first what that is.
+    Setup(setup::Args),
     /// Build the eBPF programs and the static daemon, target/release/vfs-audit.
     Build(build::Args),
+    /// Audit this host where its kernel allows it, else a Debian kernel in a VM, and leave the report in out/.
+    Audit(audit::Args),
+    /// Run the unit tests, the eBPF build and the live tests on real kernels in VMs.
+    Test(test::Args),
     /// Run a command in a VM on a kernel of Debian's, or your own.
     Vm(vm::Args),
 }
 
 fn main() -> ExitCode {
-    let task = Line::parse().task;
-    let failure = if matches!(task, Task::Vm(_)) { vm::BROKEN } else { 1 };
-    let code = perform(task).unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
-        failure
-    });
+    let is_vm = std::env::args().nth(1).is_some_and(|word| word == "vm");
+    // With `vm`, the codes below belong to the guest's command.
+    let failure = if is_vm { vm::BROKEN } else { 2 };
+    let code = match Line::try_parse() {
+        Ok(line) => perform(line.task).unwrap_or_else(|error| {
+            eprintln!("error: {error:#}");
+            failure
+        }),
+        Err(error) => {
+            let _ = error.print();
+            if error.use_stderr() { failure } else { 0 }
+        }
+    };
     ExitCode::from(u8::try_from(code).unwrap_or(1))
 }
 
 fn perform(task: Task) -> Result<i32> {
     match task {
+        Task::Setup(args) => setup::run(&args).map(|()| 0),
         Task::Build(args) => build::run(&args).map(|_| 0),
+        Task::Audit(args) => audit::run(&args),
+        Task::Test(args) => test::run(&args),
         Task::Vm(args) => vm::run(&args),
     }
 }

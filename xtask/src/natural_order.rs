@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 /// Compares two names, runs of digits by their value.
-pub fn compare(left: &str, right: &str) -> Ordering {
+pub(crate) fn compare(left: &str, right: &str) -> Ordering {
     pieces(left).cmp(&pieces(right))
 }
 

@@ -22,7 +22,11 @@ pub fn find(name: &str) -> Option<PathBuf> {
 /// # Errors
 /// When it is not, with the Debian package that has it.
 pub fn require(name: &str, package: &str) -> Result<PathBuf> {
-    find(name).with_context(|| format!("{name} is not installed\nhint: cargo xtask setup, or: apt-get install {package}"))
+    find(name).with_context(|| {
+        format!(
+            "{name} is not installed\nhint: apt-get install {package} (cargo xtask setup installs what every run needs)"
+        )
+    })
 }
 
 /// Runs a command with our own output streams.

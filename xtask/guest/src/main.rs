@@ -17,7 +17,8 @@ const NOT_PREPARED: i32 = 125;
 
 fn main() {
     mounts::system();
-    match fs::read_to_string(Path::new("/").join(plan::PATH)).map_err(|e| e.to_string()).and_then(|t| Plan::decode(&t)) {
+    match fs::read_to_string(Path::new("/").join(plan::PATH)).map_err(|e| e.to_string()).and_then(|t| Plan::decode(&t))
+    {
         Ok(plan) => run(&plan),
         Err(error) => log(&format!("no plan: {error}")),
     }

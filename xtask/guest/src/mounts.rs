@@ -99,8 +99,7 @@ pub(crate) fn load_module(path: &str) -> Result<(), String> {
     let loaded = File::open(path).and_then(|file| {
         let no_parameters = c"";
         // SAFETY: descriptor and string are valid during the call.
-        let result =
-            unsafe { libc::syscall(libc::SYS_finit_module, file.as_raw_fd(), no_parameters.as_ptr(), 0) };
+        let result = unsafe { libc::syscall(libc::SYS_finit_module, file.as_raw_fd(), no_parameters.as_ptr(), 0) };
         check(result as i32)
     });
     match loaded {

@@ -15,8 +15,25 @@ use crate::vm::modules;
 use crate::workspace::{self, Lock, Scratch};
 
 const DIRECTORIES: &[&str] = &[
-    "bin", "sbin", "dev", "etc", "lib", "lib/modules", "mnt", "out", "proc", "root", "run", "sys", "tmp", "usr",
-    "usr/bin", "usr/sbin", "usr/local", "usr/local/bin", "var",
+    "bin",
+    "sbin",
+    "dev",
+    "etc",
+    "lib",
+    "lib/modules",
+    "mnt",
+    "out",
+    "proc",
+    "root",
+    "run",
+    "sys",
+    "tmp",
+    "usr",
+    "usr/bin",
+    "usr/sbin",
+    "usr/local",
+    "usr/local/bin",
+    "var",
 ];
 const BUSYBOX: &str = "busybox-static";
 

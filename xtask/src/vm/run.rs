@@ -249,8 +249,7 @@ fn keep(vm: &Vm, files: &Files, mut outcome: Outcome) -> Result<Outcome> {
     if let Some(drive) = files.drives.iter().find(|drive| drive.serial == plan::OUT_DRIVE) {
         outcome.files = unpack_out(&drive.image, directory).context("reading what the guest left in /out")?;
     }
-    let logs =
-        [("kernel.log", &outcome.kernel_log), ("stdout.log", &outcome.stdout), ("stderr.log", &outcome.stderr)];
+    let logs = [("kernel.log", &outcome.kernel_log), ("stdout.log", &outcome.stdout), ("stderr.log", &outcome.stderr)];
     for (name, text) in logs {
         fs::write(directory.join(name), text).with_context(|| format!("writing {name}"))?;
     }

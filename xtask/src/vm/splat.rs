@@ -36,11 +36,11 @@ const SHOWN_LINES_MAX: usize = 60;
 pub(crate) fn find(log: &str) -> Option<Vec<&str>> {
     let anywhere = Regex::new(ANYWHERE).ok()?;
     let lines: Vec<&str> = log.lines().map(|line| line.trim_end_matches('\r')).collect();
-    let is_splat = |line: &&str| {
+    let is_splat = |line: &str| {
         let message = message_of(line);
         BEGINNINGS.iter().any(|beginning| message.starts_with(beginning)) || anywhere.is_match(message)
     };
-    let first = lines.iter().position(|line| is_splat(&line))?;
+    let first = lines.iter().position(|line| is_splat(line))?;
     Some(lines.iter().skip(first).take(SHOWN_LINES_MAX).copied().collect())
 }
 

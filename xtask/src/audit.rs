@@ -1,0 +1,134 @@
+//! `cargo xtask audit`: from nothing to the report of a live audit, on this host or in a VM.
+//!
+//! Exit code: that of `vfs-audit run` (0, 1 and 3 come with a report), or that of the VM harness.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::build;
+use crate::kernels;
+use crate::setup::{self, Missing};
+use crate::vm::{BROKEN, Vm};
+use crate::workspace::{self, Scratch};
+
+const KERNEL: &str = "6.12";
+const FILESYSTEMS: &[&str] = &["ext4", "xfs", "btrfs", "tmpfs", "overlay"];
+const WORKLOAD_PACKAGE: &str = "vfs-audit-tests";
+const WORKLOAD: &str = "vfs-workload";
+const DAEMON_IN_GUEST: &str = "/usr/local/bin/vfs-audit";
+const WORKLOAD_IN_GUEST: &str = "/usr/local/bin/vfs-workload";
+/// The report for people and the one for programs, in the out directory.
+const REPORTS: [(&str, &str); 2] = [("table", "report.txt"), ("json", "report.json")];
+
+/// Arguments of `audit`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// Where to put the reports.
+    #[arg(long, default_value = "out", value_name = "DIR")]
+    pub out: PathBuf,
+    /// Audit a VM with this kernel, even where this host could be audited.
+    #[arg(long, value_name = "KERNEL")]
+    pub kernel: Option<String>,
+}
+
+/// Prepares what is missing, audits, and says where the report lies and what to do next.
+///
+/// # Errors
+/// When the build or the VM fails, or no report comes back.
+pub fn run(args: &Args) -> Result<i32> {
+    if !Missing::find().is_empty() {
+        setup::run(&setup::Args::default())?;
+    }
+    let daemon = build::run(&build::Args::default())?;
+    let workload = build::guest_program(WORKLOAD_PACKAGE, WORKLOAD)?;
+    let out = workspace::root().join(&args.out);
+    fs::create_dir_all(&out).with_context(|| format!("creating {}", out.display()))?;
+    for (_, name) in REPORTS {
+        // A report of an earlier run must not pass for this one's.
+        let _ = fs::remove_file(out.join(name));
+    }
+    let code = match (&args.kernel, host_is_ready(&daemon)) {
+        (None, true) => on_host(&daemon, &workload, &out)?,
+        (kernel, _) => in_vm(kernel.as_deref().unwrap_or(KERNEL), &daemon, &workload, &out)?,
+    };
+    for (_, name) in REPORTS {
+        let has_report = fs::metadata(out.join(name)).is_ok_and(|metadata| metadata.len() > 0);
+        ensure!(has_report, "no {name} came back (exit code {code}): see the logs in {}", out.display());
+    }
+    say_what_next(&out, code);
+    Ok(code)
+}
+
+/// Whether we are root and the daemon finds all it needs on this host.
+fn host_is_ready(daemon: &Path) -> bool {
+    // SAFETY: geteuid has no preconditions.
+    let is_root = unsafe { libc::geteuid() } == 0;
+    let doctor = || Command::new(daemon).arg("doctor").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    is_root && doctor().is_ok_and(|status| status.success())
+}
+
+fn on_host(daemon: &Path, workload: &Path, out: &Path) -> Result<i32> {
+    eprintln!("audit: auditing this host");
+    let scratch = Scratch::below(&workspace::target_dir().join("audit"))?;
+    let mut command = Command::new(daemon);
+    command.args(run_arguments(out)).arg(workload).arg("all").arg(scratch.path());
+    let status = command.status().context("starting vfs-audit")?;
+    Ok(status.code().unwrap_or(BROKEN))
+}
+
+fn in_vm(kernel: &str, daemon: &Path, workload: &Path, out: &Path) -> Result<i32> {
+    eprintln!("audit: auditing a VM with Debian's kernel {kernel}: {}", FILESYSTEMS.join(", "));
+    let [kernel]: [_; 1] = kernels::named(kernel)?.try_into().ok().context("audit takes one kernel")?;
+    let command = [DAEMON_IN_GUEST.to_owned()].into_iter().chain(run_arguments(Path::new("/out")));
+    let mut vm = Vm::new(kernel, &[]);
+    vm.command = command.chain([WORKLOAD_IN_GUEST, "all", "/mnt"].map(str::to_owned)).collect();
+    vm.filesystems = FILESYSTEMS.iter().map(ToString::to_string).collect();
+    vm.files = vec![(daemon.into(), DAEMON_IN_GUEST.into()), (workload.into(), WORKLOAD_IN_GUEST.into())];
+    vm.out = Some(out.to_path_buf());
+    vm.is_shown = true;
+    let outcome = vm.run()?;
+    outcome.report(&vm.kernel.release);
+    Ok(outcome.code())
+}
+
+/// `run` with both reports into `directory`, up to the command that is audited.
+fn run_arguments(directory: &Path) -> Vec<String> {
+    let mut arguments = vec!["run".to_owned()];
+    for (format, name) in REPORTS {
+        let file = directory.join(name).to_string_lossy().into_owned();
+        arguments.extend(["--format".into(), format.into(), "-o".into(), file]);
+    }
+    arguments.push("--".into());
+    arguments
+}
+
+fn say_what_next(out: &Path, code: i32) {
+    let meaning = match code {
+        0 => "no violation",
+        1 => "violations found",
+        3 => "no violation, but the evidence is incomplete",
+        _ => "the audit did not end as it should",
+    };
+    println!("\naudit: {meaning} (exit code {code})");
+    println!("audit: the report is {} (for programs: report.json beside it)", out.join(REPORTS[0].1).display());
+    println!("next:");
+    println!(
+        "  cargo xtask audit --kernel 7.3              the same on another kernel: 6.1, 6.12, 6.18, 7.3, or a bzImage"
+    );
+    println!("  target/release/vfs-audit rules explain ID   what a rule demands, and where the kernel says so");
+    println!("  target/release/vfs-audit doctor             whether this host itself can be audited, as root");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_reports_are_asked_for_before_the_audited_command() {
+        let expected = "run --format table -o /out/report.txt --format json -o /out/report.json --";
+        assert_eq!(run_arguments(Path::new("/out")).join(" "), expected);
+    }
+}

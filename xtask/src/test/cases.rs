@@ -1,0 +1,192 @@
+//! The live cases: what runs on which kernels, and what must come back.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::kernels;
+use crate::vm::Outcome;
+
+/// The five file systems that every kernel under test has.
+const FILESYSTEMS: &[&str] = &["ext4", "xfs", "btrfs", "tmpfs", "overlay"];
+
+/// How a case's run must end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expected {
+    /// The command ends with this code, and the kernel log is clean.
+    Code(i32),
+    /// The kernel log has a splat.
+    Splat,
+    /// The run has no result.
+    Broken,
+}
+
+/// What a case needs beside the daemon, which every guest has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ready {
+    /// Files for the guest.
+    Files(Vec<(PathBuf, String)>),
+    /// The case cannot run here, for this reason.
+    Skip(String),
+}
+
+/// What a run brought back.
+#[derive(Debug)]
+pub struct Evidence<'a> {
+    /// Output, logs and end.
+    pub outcome: &'a Outcome,
+    /// The directory with what the guest left in `/out`.
+    pub out: &'a Path,
+    /// What `uname -r` says in the guest.
+    pub release: &'a str,
+}
+
+impl Evidence<'_> {
+    /// A JSON file that the guest left in `/out`.
+    ///
+    /// # Errors
+    /// When it is not there or is no JSON.
+    pub fn json(&self, name: &str) -> Result<serde_json::Value> {
+        let text = std::fs::read_to_string(self.out.join(name)).with_context(|| format!("no {name} came back"))?;
+        serde_json::from_str(&text).with_context(|| format!("{name} is no JSON"))
+    }
+}
+
+/// Gets ready what a case needs on the kernel of this series ("6.12").
+pub type Prepare = Box<dyn Fn(&str) -> Result<Ready>>;
+/// Looks at what came back.
+pub type Check = Box<dyn Fn(&Evidence<'_>) -> Result<()>>;
+
+/// One live test.
+pub struct Case {
+    /// A sentence that is true when it passes.
+    pub name: String,
+    /// Kernel series, each a run of its own.
+    pub kernels: Vec<String>,
+    /// File systems under `/mnt/TYPE`.
+    pub filesystems: Vec<String>,
+    /// Kernel modules beside those of the file systems.
+    pub modules: Vec<String>,
+    /// Gets ready what it needs.
+    pub prepare: Prepare,
+    /// The guest's command.
+    pub command: Vec<String>,
+    /// How the run must end.
+    pub expected: Expected,
+    /// Limit of each run.
+    pub timeout: Duration,
+    /// Looks at what came back.
+    pub check: Check,
+}
+
+impl fmt::Debug for Case {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Case").field("name", &self.name).field("kernels", &self.kernels).finish_non_exhaustive()
+    }
+}
+
+impl Case {
+    /// A case on all kernels with all file systems whose command ends with 0 within five minutes.
+    pub fn new(name: &str, command: &[&str]) -> Self {
+        Self {
+            name: name.into(),
+            kernels: kernels::ALL.iter().map(ToString::to_string).collect(),
+            filesystems: FILESYSTEMS.iter().map(ToString::to_string).collect(),
+            modules: Vec::new(),
+            prepare: Box::new(|_| Ok(Ready::Files(Vec::new()))),
+            command: command.iter().map(ToString::to_string).collect(),
+            expected: Expected::Code(0),
+            timeout: Duration::from_secs(300),
+            check: Box::new(|_| Ok(())),
+        }
+    }
+
+    /// The same on these kernels only.
+    #[must_use]
+    pub fn on(mut self, kernels: &[&str]) -> Self {
+        self.kernels = kernels.iter().map(ToString::to_string).collect();
+        self
+    }
+
+    /// The same with another end.
+    #[must_use]
+    pub fn ends(mut self, expected: Expected) -> Self {
+        self.expected = expected;
+        self
+    }
+
+    /// The same with a look at what came back.
+    #[must_use]
+    pub fn checked(mut self, check: impl Fn(&Evidence<'_>) -> Result<()> + 'static) -> Self {
+        self.check = Box::new(check);
+        self
+    }
+
+    /// The same with files for the guest, or a reason to skip it.
+    #[must_use]
+    pub fn with(mut self, prepare: impl Fn(&str) -> Result<Ready> + 'static) -> Self {
+        self.prepare = Box::new(prepare);
+        self
+    }
+
+    /// The same with another limit.
+    #[must_use]
+    pub fn within(mut self, seconds: u64) -> Self {
+        self.timeout = Duration::from_secs(seconds);
+        self
+    }
+}
+
+/// Every live case, in the order in which they run.
+pub(crate) fn all() -> Vec<Case> {
+    harness()
+}
+
+/// The harness itself: it must see every kind of failure before its successes mean anything.
+fn harness() -> Vec<Case> {
+    let quick = &["6.12"][..];
+    vec![
+        Case::new("a failing command is seen to fail", &["exit 3"]).on(quick).ends(Expected::Code(3)),
+        Case::new("a hanging command is a time-out", &["sleep", "1000"]).on(quick).ends(Expected::Broken).within(25),
+        Case::new("a crash of the kernel is a splat", &["echo c > /proc/sysrq-trigger"])
+            .on(quick)
+            .ends(Expected::Splat),
+        Case::new("the guest has its kernel, file systems and daemon", &[GUEST_SURVEY]).checked(guest_is_complete),
+    ]
+}
+
+const GUEST_SURVEY: &str = "uname -r; for fs in ext4 xfs btrfs tmpfs overlay; do \
+    echo $fs > /mnt/$fs/file && cat /mnt/$fs/file || exit 1; done; \
+    test -e /sys/kernel/btf/vmlinux && vfs-audit --version && cp /proc/mounts /out/";
+
+fn guest_is_complete(evidence: &Evidence<'_>) -> Result<()> {
+    let lines: Vec<&str> = evidence.outcome.stdout.lines().collect();
+    ensure!(lines.first() == Some(&evidence.release), "the guest runs {:?}, not {}", lines.first(), evidence.release);
+    ensure!(lines.get(1..6) == Some(FILESYSTEMS), "not every file system keeps a file: {lines:?}");
+    let mounts = std::fs::read_to_string(evidence.out.join("mounts")).context("/out did not come back")?;
+    for kind in FILESYSTEMS {
+        let is_mounted = mounts.lines().any(|line| line.contains(&format!(" /mnt/{kind} {kind} ")));
+        ensure!(is_mounted, "{kind} is not mounted on /mnt/{kind}");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_case_has_a_name_of_its_own_a_kernel_and_a_limit() {
+        let cases = all();
+        let mut names: Vec<&str> = cases.iter().map(|case| case.name.as_str()).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), cases.len());
+        for case in &cases {
+            assert!(!case.kernels.is_empty() && !case.command.is_empty(), "{case:?}");
+            assert!(case.timeout > Duration::ZERO && case.timeout <= Duration::from_secs(1800), "{case:?}");
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! Runs live cases one after another and counts how they ended.
+
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+
+use crate::kernels;
+use crate::test::cases::{Case, Evidence, Expected, Ready};
+use crate::vm::{End, Outcome, Vm};
+
+/// More skipped runs than this are a failure: nothing was tested then.
+const SKIPS_MAX: usize = 2;
+const DAEMON_IN_GUEST: &str = "/usr/local/bin/vfs-audit";
+
+/// Which cases to run.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Selection<'a> {
+    pub(crate) only: Option<&'a str>,
+    pub(crate) kernel: Option<&'a str>,
+}
+
+impl Selection<'_> {
+    fn takes(&self, case: &Case, kernel: &str) -> bool {
+        self.only.is_none_or(|pattern| case.name.contains(pattern)) && self.kernel.is_none_or(|only| only == kernel)
+    }
+}
+
+/// How many runs ended how.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Runs that ended as they must.
+    pub passed: usize,
+    /// Runs that did not.
+    pub failed: usize,
+    /// Runs that could not be made.
+    pub skipped: usize,
+}
+
+impl Tally {
+    /// Whether something passed, nothing failed and not too much was skipped.
+    pub fn is_good(&self) -> bool {
+        self.failed == 0 && self.passed > 0 && self.skipped <= SKIPS_MAX
+    }
+
+    fn count(&mut self, verdict: &Verdict) {
+        match verdict {
+            Verdict::Passed => self.passed += 1,
+            Verdict::Failed(_) => self.failed += 1,
+            Verdict::Skipped(_) => self.skipped += 1,
+        }
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} passed, {} failed, {} skipped", self.passed, self.failed, self.skipped)
+    }
+}
+
+enum Verdict {
+    Passed,
+    Failed(String),
+    Skipped(String),
+}
+
+/// Runs every selected case on each of its kernels; logs and reports go below `directory`.
+pub(crate) fn run(cases: &[Case], selection: &Selection<'_>, daemon: &Path, directory: &Path) -> Result<Tally> {
+    let mut tally = Tally::default();
+    let mut is_any = false;
+    for case in cases {
+        for kernel in case.kernels.iter().filter(|kernel| selection.takes(case, kernel)) {
+            is_any = true;
+            let start = Instant::now();
+            let out = directory.join(format!("{}-{kernel}", directory_name(&case.name)));
+            let verdict = attempt(case, kernel, daemon, &out);
+            let seconds = start.elapsed().as_secs_f32();
+            match &verdict {
+                Verdict::Passed => println!("pass: {} [{kernel}] {seconds:.1} s", case.name),
+                Verdict::Failed(reason) => {
+                    println!("FAIL: {} [{kernel}] {seconds:.1} s: {reason}\n      logs: {}", case.name, out.display());
+                }
+                Verdict::Skipped(reason) => println!("skip: {} [{kernel}]: {reason}", case.name),
+            }
+            tally.count(&verdict);
+        }
+    }
+    if !is_any {
+        bail!("no live case matches");
+    }
+    if tally.skipped > SKIPS_MAX {
+        println!("too many runs were skipped: at most {SKIPS_MAX} may be");
+    }
+    Ok(tally)
+}
+
+fn attempt(case: &Case, kernel: &str, daemon: &Path, out: &Path) -> Verdict {
+    let files = match (case.prepare)(kernel) {
+        Ok(Ready::Files(files)) => files,
+        Ok(Ready::Skip(reason)) => return Verdict::Skipped(reason),
+        Err(error) => return Verdict::Failed(format!("getting ready: {error:#}")),
+    };
+    let result = boot(case, kernel, daemon, files, out).and_then(|(outcome, release)| {
+        ends_as_expected(case.expected, &outcome)?;
+        (case.check)(&Evidence { outcome: &outcome, out, release: &release })
+    });
+    result.map_or_else(|error| Verdict::Failed(format!("{error:#}")), |()| Verdict::Passed)
+}
+
+fn boot(
+    case: &Case,
+    kernel: &str,
+    daemon: &Path,
+    files: Vec<(PathBuf, String)>,
+    out: &Path,
+) -> Result<(Outcome, String)> {
+    let _ = fs::remove_dir_all(out);
+    fs::create_dir_all(out).with_context(|| format!("creating {}", out.display()))?;
+    let command: Vec<&str> = case.command.iter().map(String::as_str).collect();
+    let mut vm = Vm::new(kernels::fetch(kernel)?, &command);
+    vm.filesystems.clone_from(&case.filesystems);
+    vm.modules.clone_from(&case.modules);
+    vm.files = vec![(daemon.to_path_buf(), DAEMON_IN_GUEST.to_owned())];
+    vm.files.extend(files);
+    vm.timeout = case.timeout;
+    vm.out = Some(out.to_path_buf());
+    Ok((vm.run()?, vm.kernel.release))
+}
+
+fn ends_as_expected(expected: Expected, outcome: &Outcome) -> Result<()> {
+    match (expected, &outcome.end) {
+        (Expected::Code(expected), End::Exited(code)) if expected == *code => Ok(()),
+        (Expected::Splat, End::Splat(_)) | (Expected::Broken, End::Broken(_)) => Ok(()),
+        (_, End::Exited(code)) => {
+            bail!("expected {expected:?}, the command ended with {code}: {}", last(&outcome.stderr))
+        }
+        (_, End::Splat(lines)) => bail!("expected {expected:?}, the kernel log has a splat: {}", lines.join("\n")),
+        (_, End::Broken(reason)) => bail!("expected {expected:?}, there is no result: {reason}"),
+    }
+}
+
+/// The last lines of what a command said.
+fn last(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    lines.iter().skip(lines.len().saturating_sub(5)).copied().collect::<Vec<_>>().join("\n")
+}
+
+/// A case's name as part of a path.
+fn directory_name(name: &str) -> String {
+    name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_closing_line_has_exactly_this_form() {
+        let tally = Tally { passed: 12, failed: 0, skipped: 1 };
+        assert_eq!(tally.to_string(), "12 passed, 0 failed, 1 skipped");
+    }
+
+    #[test]
+    fn failures_too_many_skips_and_nothing_at_all_are_not_good() {
+        assert!(Tally { passed: 1, failed: 0, skipped: SKIPS_MAX }.is_good());
+        assert!(!Tally { passed: 9, failed: 1, skipped: 0 }.is_good());
+        assert!(!Tally { passed: 9, failed: 0, skipped: SKIPS_MAX + 1 }.is_good());
+        assert!(!Tally::default().is_good());
+    }
+
+    #[test]
+    fn a_selection_looks_at_name_and_kernel() {
+        let case = Case::new("guests boot", &["true"]);
+        assert!(Selection::default().takes(&case, "6.1"));
+        assert!(Selection { only: Some("boot"), kernel: Some("6.1") }.takes(&case, "6.1"));
+        assert!(!Selection { only: Some("fault"), kernel: None }.takes(&case, "6.1"));
+        assert!(!Selection { only: None, kernel: Some("6.12") }.takes(&case, "6.1"));
+    }
+}
