@@ -19,8 +19,8 @@ pub enum Expected {
     Code(i32),
     /// The kernel log has a splat.
     Splat,
-    /// The run has no result.
-    Broken,
+    /// The command does not end in time.
+    TimeOut,
 }
 
 /// What a case needs beside the daemon, which every guest has.
@@ -149,7 +149,7 @@ fn harness() -> Vec<Case> {
     let quick = &["6.12"][..];
     vec![
         Case::new("a failing command is seen to fail", &["exit 3"]).on(quick).ends(Expected::Code(3)),
-        Case::new("a hanging command is a time-out", &["sleep", "1000"]).on(quick).ends(Expected::Broken).within(25),
+        Case::new("a hanging command is a time-out", &["sleep", "1000"]).on(quick).ends(Expected::TimeOut).within(25),
         Case::new("a crash of the kernel is a splat", &["echo c > /proc/sysrq-trigger"])
             .on(quick)
             .ends(Expected::Splat),

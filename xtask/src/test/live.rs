@@ -132,11 +132,12 @@ fn boot(
 fn ends_as_expected(expected: Expected, outcome: &Outcome) -> Result<()> {
     match (expected, &outcome.end) {
         (Expected::Code(expected), End::Exited(code)) if expected == *code => Ok(()),
-        (Expected::Splat, End::Splat(_)) | (Expected::Broken, End::Broken(_)) => Ok(()),
+        (Expected::Splat, End::Splat(_)) | (Expected::TimeOut, End::TimedOut(_)) => Ok(()),
         (_, End::Exited(code)) => {
             bail!("expected {expected:?}, the command ended with {code}: {}", last(&outcome.stderr))
         }
         (_, End::Splat(lines)) => bail!("expected {expected:?}, the kernel log has a splat: {}", lines.join("\n")),
+        (_, End::TimedOut(limit)) => bail!("expected {expected:?}, no end after {} s", limit.as_secs()),
         (_, End::Broken(reason)) => bail!("expected {expected:?}, there is no result: {reason}"),
     }
 }

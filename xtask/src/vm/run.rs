@@ -30,6 +30,8 @@ pub enum End {
     Exited(i32),
     /// The kernel log has a splat, shown from its first line on.
     Splat(Vec<String>),
+    /// The command did not end in this time.
+    TimedOut(Duration),
     /// There is no result, for this reason.
     Broken(String),
 }
@@ -59,7 +61,7 @@ impl Outcome {
         match &self.end {
             End::Exited(code) => *code,
             End::Splat(_) => SPLAT,
-            End::Broken(_) => BROKEN,
+            End::TimedOut(_) | End::Broken(_) => BROKEN,
         }
     }
 
@@ -71,14 +73,18 @@ impl Outcome {
             End::Splat(lines) => {
                 eprintln!("vm: {kernel}: splat in the kernel log (exit code {SPLAT}):\n{}", lines.join("\n"));
             }
-            End::Broken(reason) => {
-                let lines: Vec<&str> = self.kernel_log.lines().collect();
-                let tail = lines.iter().skip(lines.len().saturating_sub(LOG_TAIL_LINES));
-                let tail = tail.copied().collect::<Vec<_>>().join("\n");
-                eprintln!("vm: {kernel}: no result after {seconds:.1} s (exit code {BROKEN}): {reason}");
-                eprintln!("end of the kernel log:\n{tail}");
-            }
+            End::TimedOut(limit) => self.report_no_result(kernel, &format!("time-out after {} s", limit.as_secs())),
+            End::Broken(reason) => self.report_no_result(kernel, reason),
         }
+    }
+
+    fn report_no_result(&self, kernel: &str, reason: &str) {
+        let lines: Vec<&str> = self.kernel_log.lines().collect();
+        let tail = lines.iter().skip(lines.len().saturating_sub(LOG_TAIL_LINES));
+        let tail = tail.copied().collect::<Vec<_>>().join("\n");
+        let seconds = self.elapsed.as_secs_f32();
+        eprintln!("vm: {kernel}: no result after {seconds:.1} s (exit code {BROKEN}): {reason}");
+        eprintln!("end of the kernel log:\n{tail}");
     }
 }
 
@@ -196,7 +202,7 @@ impl Session<'_> {
             return End::Splat(lines.into_iter().map(str::to_owned).collect());
         }
         match (code, status) {
-            (_, None) => End::Broken(format!("time-out after {} s", self.vm.timeout.as_secs())),
+            (_, None) => End::TimedOut(self.vm.timeout),
             (Some(code), Some(_)) => End::Exited(code),
             (None, Some(status)) => End::Broken(format!("no sentinel; QEMU ended with {status} {complaint}")),
         }
