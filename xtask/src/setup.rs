@@ -120,6 +120,9 @@ pub fn run(args: &Args) -> Result<()> {
     }
     println!("setup: missing here:");
     missing.reasons.iter().for_each(|reason| println!("  {reason}"));
+    if !args.dry_run && !missing.packages.is_empty() {
+        refuse_without_apt_and_root(&missing)?;
+    }
     println!("setup: {}:", if args.dry_run { "would run" } else { "running" });
     missing.commands().iter().for_each(|command| println!("  {command}"));
     if args.dry_run {
@@ -136,7 +139,6 @@ pub fn run(args: &Args) -> Result<()> {
 
 fn install(missing: &Missing) -> Result<()> {
     if !missing.packages.is_empty() {
-        refuse_without_apt_and_root(missing)?;
         apt(&["update"]).context("updating the package lists")?;
         let packages = missing.packages.iter().copied();
         let arguments: Vec<&str> = ["install", "-y", "--no-install-recommends"].into_iter().chain(packages).collect();
