@@ -73,6 +73,8 @@ fn host_is_ready(daemon: &Path) -> bool {
 fn on_host(daemon: &Path, workload: &Path, out: &Path) -> Result<i32> {
     eprintln!("audit: auditing this host");
     let scratch = Scratch::below(&workspace::target_dir().join("audit"))?;
+    // The workload takes every directory below the one that it is given for a file system.
+    fs::create_dir(scratch.path().join("host"))?;
     let mut command = Command::new(daemon);
     command.args(run_arguments(out)).arg(workload).arg("all").arg(scratch.path());
     let status = command.status().context("starting vfs-audit")?;

@@ -45,9 +45,8 @@ const TOOLS: &[Tool] = &[
     Tool { program: "mke2fs", package: "e2fsprogs", purpose: "to make ext4 images" },
     Tool { program: "mkfs.xfs", package: "xfsprogs", purpose: "to make XFS images" },
     Tool { program: "mkfs.btrfs", package: "btrfs-progs", purpose: "to make Btrfs images" },
-    Tool { program: "gcc-12", package: "gcc-12", purpose: "to build the faulty kernel module" },
-    Tool { program: "make", package: "make", purpose: "to build the faulty kernel module" },
-    Tool { program: "debootstrap", package: "debootstrap", purpose: "to build the faulty module for newer kernels" },
+    // The compilers for kernel modules come with the tree that it makes.
+    Tool { program: "debootstrap", package: "debootstrap", purpose: "to build the faulty kernel module" },
 ];
 
 /// What is missing on this machine.

@@ -41,6 +41,8 @@ pub enum End {
 pub struct Outcome {
     /// How it ended.
     pub end: End,
+    /// The command's exit code, if it came to its end: with a splat, too.
+    pub command_code: Option<i32>,
     /// From the start of QEMU to its end.
     pub elapsed: Duration,
     /// How the guest was executed.
@@ -71,7 +73,9 @@ impl Outcome {
         match &self.end {
             End::Exited(code) => eprintln!("vm: {kernel}: the command ended with {code} after {seconds:.1} s"),
             End::Splat(lines) => {
-                eprintln!("vm: {kernel}: splat in the kernel log (exit code {SPLAT}):\n{}", lines.join("\n"));
+                let command = self.command_code.map_or("did not end".into(), |code| format!("ended with {code}"));
+                eprintln!("vm: {kernel}: splat in the kernel log (exit code {SPLAT}), the command {command}:");
+                eprintln!("{}", lines.join("\n"));
             }
             End::TimedOut(limit) => self.report_no_result(kernel, &format!("time-out after {} s", limit.as_secs())),
             End::Broken(reason) => self.report_no_result(kernel, reason),
@@ -179,6 +183,7 @@ impl Session<'_> {
         let kernel_log = String::from_utf8_lossy(&fs::read(&self.files.kernel_log).unwrap_or_default()).into_owned();
         Ok(Some(Outcome {
             end: self.end(filter.code, status, &kernel_log, &guest.complaint()),
+            command_code: filter.code,
             elapsed: guest.start.elapsed(),
             accel,
             stdout: String::from_utf8_lossy(&stdout).into_owned(),
