@@ -72,6 +72,10 @@ pub(crate) fn command(vm: &Vm, files: &Files, accel: Accel) -> Result<Command> {
     let mut command = Command::new(process::require("qemu-system-x86_64", "qemu-system-x86")?);
     command.args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
     command.args(processor(vm, accel));
+    if vm.icount {
+        // What a run measures must not depend on chance or on the time of day.
+        command.args(["-seed", "1", "-rtc", "base=2026-01-01T00:00:00,clock=vm"]);
+    }
     command.arg("-m").arg(&vm.memory);
     command.arg("-kernel").arg(&vm.kernel.vmlinuz).arg("-initrd").arg(&files.initramfs);
     command.arg("-append").arg(kernel_command_line(vm, accel));
@@ -105,6 +109,9 @@ fn kernel_command_line(vm: &Vm, accel: Accel) -> String {
         // On a busy host an emulated processor may rest for seconds: that is no stall of the kernel.
         line.push_str(" rcupdate.rcu_cpu_stall_timeout=120 watchdog_thresh=60");
     }
+    if vm.icount {
+        line.push_str(" nokaslr");
+    }
     if !vm.append.is_empty() {
         line.push(' ');
         line.push_str(&vm.append);
@@ -137,7 +144,7 @@ mod tests {
     #[test]
     fn the_kernel_logs_warnings_on_the_first_port_and_takes_more_words() {
         let line = kernel_command_line(&vm(), Accel::Kvm);
-        assert_eq!(line, "console=ttyS0 panic=-1 loglevel=5 8250.nr_uarts=4 lockdown=integrity");
+        assert_eq!(line, "console=ttyS0 panic=-1 loglevel=5 8250.nr_uarts=4 nokaslr lockdown=integrity");
     }
 
     #[test]
