@@ -4,6 +4,7 @@ use std::env;
 use std::fs::{self, File};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
@@ -59,6 +60,10 @@ impl Lock {
     }
 }
 
+/// What an interrupted process left in a place of scratch directories is removed after this time.
+const LEFTOVER_AGE_MAX: Duration = Duration::from_secs(24 * 3600);
+const SCRATCH_PREFIX: &str = "tmp-";
+
 /// A directory of this process, removed when dropped.
 #[derive(Debug)]
 pub struct Scratch {
@@ -71,8 +76,9 @@ impl Scratch {
     /// # Errors
     /// When it cannot be created.
     pub fn below(parent: &Path) -> Result<Self> {
+        remove_leftovers(parent, LEFTOVER_AGE_MAX);
         for number in 0..u32::MAX {
-            let path = parent.join(format!("tmp-{}-{number}", std::process::id()));
+            let path = parent.join(format!("{SCRATCH_PREFIX}{}-{number}", std::process::id()));
             fs::create_dir_all(parent).with_context(|| format!("creating {}", parent.display()))?;
             match fs::create_dir(&path) {
                 Ok(()) => return Ok(Self { path }),
@@ -92,5 +98,54 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.path);
+    }
+}
+
+fn remove_leftovers(parent: &Path, age_max: Duration) {
+    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
+        let is_scratch = entry.file_name().to_string_lossy().starts_with(SCRATCH_PREFIX);
+        let modified = entry.metadata().and_then(|metadata| metadata.modified());
+        let is_old = modified.is_ok_and(|time| time.elapsed().is_ok_and(|age| age > age_max));
+        if is_scratch && is_old {
+            // Another user's cannot be removed, and need not be.
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(name: &str) -> PathBuf {
+        let place = env::temp_dir().join(format!("xtask-{name}-{}", std::process::id()));
+        fs::create_dir_all(&place).unwrap();
+        place
+    }
+
+    #[test]
+    fn a_scratch_directory_is_new_and_goes_with_its_owner() {
+        let place = place("scratch");
+        let (one, two) = (Scratch::below(&place).unwrap(), Scratch::below(&place).unwrap());
+        assert_ne!(one.path(), two.path());
+        fs::write(one.path().join("file"), "").unwrap();
+        let path = one.path().to_path_buf();
+        drop(one);
+        assert!(!path.exists() && two.path().exists());
+        drop(two);
+        fs::remove_dir(&place).unwrap();
+    }
+
+    #[test]
+    fn only_old_scratch_directories_are_leftovers() {
+        let place = place("leftovers");
+        for name in ["tmp-1-0", "kept"] {
+            fs::create_dir_all(place.join(name)).unwrap();
+        }
+        remove_leftovers(&place, LEFTOVER_AGE_MAX);
+        assert!(place.join("tmp-1-0").exists(), "it is new");
+        remove_leftovers(&place, Duration::ZERO);
+        assert!(!place.join("tmp-1-0").exists() && place.join("kept").exists());
+        fs::remove_dir_all(&place).unwrap();
     }
 }

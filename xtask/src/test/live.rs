@@ -155,7 +155,10 @@ fn directory_name(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::vm::Accel;
 
     #[test]
     fn the_closing_line_has_exactly_this_form() {
@@ -169,6 +172,43 @@ mod tests {
         assert!(!Tally { passed: 9, failed: 1, skipped: 0 }.is_good());
         assert!(!Tally { passed: 9, failed: 0, skipped: SKIPS_MAX + 1 }.is_good());
         assert!(!Tally::default().is_good());
+    }
+
+    fn tally_of(case: Case) -> Tally {
+        let selection = Selection { only: None, kernel: Some("6.12") };
+        run(&[case], &selection, Path::new("/daemon"), Path::new("/nonexistent")).unwrap()
+    }
+
+    #[test]
+    fn a_case_that_cannot_run_is_skipped_and_one_that_cannot_be_made_ready_fails() {
+        let skipped = Case::new("skipped", &["true"]).with(|_| Ok(Ready::Skip("no headers".into())));
+        assert_eq!(tally_of(skipped), Tally { passed: 0, failed: 0, skipped: 1 });
+        let failed = Case::new("failed", &["true"]).with(|kernel| bail!("no compiler for {kernel}"));
+        assert_eq!(tally_of(failed), Tally { passed: 0, failed: 1, skipped: 0 });
+    }
+
+    #[test]
+    fn a_run_passes_only_with_the_end_that_is_expected() {
+        let ends = [End::Exited(0), End::Exited(1), End::Splat(vec![]), End::TimedOut(Duration::ZERO)];
+        let expectations = [Expected::Code(0), Expected::Code(1), Expected::Splat, Expected::TimeOut];
+        for (e, expected) in expectations.into_iter().enumerate() {
+            for (i, end) in ends.iter().chain([&End::Broken("no sentinel".into())]).enumerate() {
+                assert_eq!(ends_as_expected(expected, &outcome(end.clone())).is_ok(), e == i, "{expected:?} {end:?}");
+            }
+        }
+    }
+
+    fn outcome(end: End) -> Outcome {
+        Outcome {
+            end,
+            command_code: None,
+            elapsed: Duration::ZERO,
+            accel: Accel::Tcg,
+            stdout: String::new(),
+            stderr: String::new(),
+            kernel_log: String::new(),
+            files: Vec::new(),
+        }
     }
 
     #[test]
