@@ -12,9 +12,6 @@ use std::path::Path;
 
 use vfs_audit_guest::plan::{self, Plan};
 
-/// Exit code of a run whose guest could not be prepared; the host takes it for a failure of the harness.
-const NOT_PREPARED: i32 = 125;
-
 fn main() {
     mounts::system();
     match fs::read_to_string(Path::new("/").join(plan::PATH)).map_err(|e| e.to_string()).and_then(|t| Plan::decode(&t))
@@ -37,7 +34,7 @@ fn run(plan: &Plan) {
         Err(error) => {
             log(&error);
             ports.complain(&error);
-            NOT_PREPARED
+            plan::NOT_PREPARED
         }
     };
     command::end_all_others();

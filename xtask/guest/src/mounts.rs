@@ -42,7 +42,7 @@ pub(crate) fn filesystem(kind: &str) -> Result<(), String> {
     let mounted = fs::create_dir_all(&target).and_then(|()| match kind {
         // A fuse file system needs its server: the command brings both.
         "fuse" => Ok(()),
-        "tmpfs" => mount(kind, kind, &target, ""),
+        "tmpfs" | "ramfs" => mount(kind, kind, &target, ""),
         "overlay" => overlay(&target),
         _ => mount(kind, &drive(kind)?.to_string_lossy(), &target, ""),
     });

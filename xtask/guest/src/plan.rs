@@ -12,6 +12,8 @@ pub const OUT_MAGIC: &[u8; 8] = b"VFSAOUT1";
 pub const OUT_HEADER_BYTES: u64 = 16;
 /// First words that the guest's init prints on the output port, before the run's id.
 pub const HELLO: &str = "vfs-audit-vm begins";
+/// In the place of an exit code: the guest could not be prepared, and the command did not run.
+pub const NOT_PREPARED: i32 = -1;
 /// First words of the run's last line, before the run's id and the exit code.
 pub const SENTINEL: &str = "vfs-audit-vm ends";
 

@@ -138,7 +138,9 @@ fn ends_as_expected(expected: Expected, outcome: &Outcome) -> Result<()> {
         }
         (_, End::Splat(lines)) => bail!("expected {expected:?}, the kernel log has a splat: {}", lines.join("\n")),
         (_, End::TimedOut(limit)) => bail!("expected {expected:?}, no end after {} s", limit.as_secs()),
-        (_, End::Broken(reason)) => bail!("expected {expected:?}, there is no result: {reason}"),
+        (_, End::Broken(reason)) => {
+            bail!("expected {expected:?}, there is no result: {reason} {}", last(&outcome.stderr))
+        }
     }
 }
 

@@ -20,7 +20,7 @@ use crate::workspace::Scratch;
 const POLL: Duration = Duration::from_millis(30);
 /// A guest under KVM that is silent for so long is given up for software emulation.
 const KVM_PATIENCE: Duration = Duration::from_secs(20);
-/// Lines of the kernel log that are shown when there is no result.
+/// Lines of a log that are shown when there is no result.
 const LOG_TAIL_LINES: usize = 40;
 
 /// How a run ended.
@@ -83,13 +83,18 @@ impl Outcome {
     }
 
     fn report_no_result(&self, kernel: &str, reason: &str) {
-        let lines: Vec<&str> = self.kernel_log.lines().collect();
-        let tail = lines.iter().skip(lines.len().saturating_sub(LOG_TAIL_LINES));
-        let tail = tail.copied().collect::<Vec<_>>().join("\n");
         let seconds = self.elapsed.as_secs_f32();
         eprintln!("vm: {kernel}: no result after {seconds:.1} s (exit code {BROKEN}): {reason}");
-        eprintln!("end of the kernel log:\n{tail}");
+        if !self.stderr.is_empty() {
+            eprintln!("end of the command's stderr:\n{}", last_lines(&self.stderr));
+        }
+        eprintln!("end of the kernel log:\n{}", last_lines(&self.kernel_log));
     }
+}
+
+fn last_lines(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    lines.iter().skip(lines.len().saturating_sub(LOG_TAIL_LINES)).copied().collect::<Vec<_>>().join("\n")
 }
 
 /// Prepares the guest, boots it and collects the outcome.
@@ -183,7 +188,7 @@ impl Session<'_> {
         let kernel_log = String::from_utf8_lossy(&fs::read(&self.files.kernel_log).unwrap_or_default()).into_owned();
         Ok(Some(Outcome {
             end: self.end(filter.code, status, &kernel_log, &guest.complaint()),
-            command_code: filter.code,
+            command_code: filter.code.filter(|code| *code != plan::NOT_PREPARED),
             elapsed: guest.start.elapsed(),
             accel,
             stdout: String::from_utf8_lossy(&stdout).into_owned(),
@@ -208,6 +213,7 @@ impl Session<'_> {
         }
         match (code, status) {
             (_, None) => End::TimedOut(self.vm.timeout),
+            (Some(plan::NOT_PREPARED), Some(_)) => End::Broken("the guest could not be prepared".into()),
             (Some(code), Some(_)) => End::Exited(code),
             (None, Some(status)) => End::Broken(format!("no sentinel; QEMU ended with {status} {complaint}")),
         }
