@@ -22,6 +22,8 @@ pub(crate) struct Index {
     wishes: BTreeMap<String, Vec<String>>,
     /// Alias without wildcards → module names.
     aliases: BTreeMap<String, Vec<String>>,
+    /// What the kernel has without a module file.
+    built_in: BTreeSet<String>,
 }
 
 impl Index {
@@ -34,7 +36,9 @@ impl Index {
             let path = directory.join(name);
             fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))
         };
-        Ok(Self::parse(&text("modules.dep")?, &text("modules.softdep")?, &text("modules.alias")?))
+        let mut index = Self::parse(&text("modules.dep")?, &text("modules.softdep")?, &text("modules.alias")?);
+        index.built_in = text("modules.builtin")?.lines().map(module_name).collect();
+        Ok(index)
     }
 
     fn parse(dep: &str, softdep: &str, alias: &str) -> Self {
@@ -57,6 +61,18 @@ impl Index {
             }
         }
         index
+    }
+
+    /// Refuses a name that is neither a module nor built in.
+    ///
+    /// # Errors
+    /// The first such name.
+    pub(crate) fn ensure_known(&self, names: &[String]) -> Result<()> {
+        let is_known = |name: &str| self.files.contains_key(name) || self.built_in.contains(name);
+        match names.iter().find(|name| !is_known(&underscores(name))) {
+            Some(name) => bail!("this kernel has no module {name}"),
+            None => Ok(()),
+        }
     }
 
     /// The files of `names` and of everything they need, in the order in which to load them.
@@ -169,6 +185,15 @@ kernel/fs/b.ko: kernel/fs/a.ko
     #[test]
     fn a_name_that_is_no_module_is_taken_to_be_built_in() {
         assert!(order(&["ext4", "tmpfs"]).is_empty());
+    }
+
+    #[test]
+    fn a_module_that_was_asked_for_by_name_must_exist() {
+        let mut index = Index::parse(DEP, SOFTDEP, ALIAS);
+        index.built_in = BTreeSet::from(["ext4".to_owned()]);
+        assert!(index.ensure_known(&["xfs".into(), "crc32c-intel".into(), "ext4".into()]).is_ok());
+        let error = index.ensure_known(&["xfs".into(), "xsf".into()]).unwrap_err().to_string();
+        assert!(error.ends_with("no module xsf"), "{error}");
     }
 
     #[test]

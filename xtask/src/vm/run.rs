@@ -130,6 +130,7 @@ pub(crate) fn execute(vm: &Vm, init: &Path) -> Result<Outcome> {
 fn select_modules(vm: &Vm) -> Result<(Vec<PathBuf>, Vec<String>)> {
     let Some(directory) = &vm.kernel.modules else { return Ok((Vec::new(), Vec::new())) };
     let index = modules::Index::read(directory)?;
+    index.ensure_known(&vm.modules)?;
     let mut names = modules::always().to_vec();
     names.extend(vm.filesystems.iter().flat_map(|kind| modules::of_filesystem(kind)));
     names.extend(vm.modules.iter().map(String::as_str));
