@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * /sys/kernel/debug/vfs_faulty/trigger: write "FAULT PATH [PATH2]" to commit a fault, "FAULT:ok PATH [PATH2]" for the same
+ * call with the right locks; read for the list of faults, one per line, each with the rule that it breaks.
+ */
+#include <linux/debugfs.h>
+#include <linux/module.h>
+#include <linux/seq_file.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+#include <linux/uaccess.h>
+
+#include "vfs_faulty.h"
+
+#define REQUEST_BYTES_MAX 2048
+
+static struct dentry *debugfs_directory;
+
+static const struct fault *const all_faults[] = {
+	children_faults,
+	rename_faults,
+	attributes_faults,
+	pseudo_fs_faults,
+};
+
+static const struct fault *find(const char *identifier)
+{
+	const struct fault *fault;
+	size_t table;
+
+	for (table = 0; table < ARRAY_SIZE(all_faults); table++)
+		for (fault = all_faults[table]; fault->identifier; fault++)
+			if (!strcmp(fault->identifier, identifier))
+				return fault;
+	return NULL;
+}
+
+static int perform(char *request)
+{
+	char *name = strsep(&request, " ");
+	const struct call call = {
+		.path = strsep(&request, " "),
+		.second_path = strsep(&request, " "),
+	};
+	char *variant = name;
+	const struct fault *fault;
+
+	name = strsep(&variant, ":");
+	strreplace(name, '-', '_');
+	fault = find(name);
+	if (!fault || (variant && strcmp(variant, "ok")))
+		return -EINVAL;
+	return variant ? fault->perform_correctly(&call) : fault->perform(&call);
+}
+
+static ssize_t trigger_write(struct file *file, const char __user *buffer, size_t count, loff_t *position)
+{
+	char *request;
+	int error;
+
+	if (count >= REQUEST_BYTES_MAX)
+		return -E2BIG;
+	request = memdup_user_nul(buffer, count);
+	if (IS_ERR(request))
+		return PTR_ERR(request);
+	error = perform(strim(request));
+	kfree(request);
+	return error ?: count;
+}
+
+static int trigger_show(struct seq_file *seq, void *unused)
+{
+	const struct fault *fault;
+	const char *c;
+	size_t table;
+
+	for (table = 0; table < ARRAY_SIZE(all_faults); table++) {
+		for (fault = all_faults[table]; fault->identifier; fault++) {
+			for (c = fault->identifier; *c; c++)
+				seq_putc(seq, *c == '_' ? '-' : *c);
+			seq_printf(seq, " %s\n", fault->rule);
+		}
+	}
+	return 0;
+}
+
+static int trigger_open(struct inode *inode, struct file *file)
+{
+	return single_open(file, trigger_show, NULL);
+}
+
+static const struct file_operations trigger_operations = {
+	.owner = THIS_MODULE,
+	.open = trigger_open,
+	.read = seq_read,
+	.write = trigger_write,
+	.llseek = seq_lseek,
+	.release = single_release,
+};
+
+static int __init vfs_faulty_init(void)
+{
+	int error = pseudo_fs_register();
+
+	if (error)
+		return error;
+	debugfs_directory = debugfs_create_dir("vfs_faulty", NULL);
+	debugfs_create_file("trigger", 0600, debugfs_directory, NULL, &trigger_operations);
+	return 0;
+}
+
+static void __exit vfs_faulty_exit(void)
+{
+	debugfs_remove(debugfs_directory);
+	pseudo_fs_unregister();
+}
+
+module_init(vfs_faulty_init);
+module_exit(vfs_faulty_exit);
+MODULE_DESCRIPTION("Calls VFS callbacks against the documented locking rules, on demand");
+MODULE_LICENSE("GPL");
