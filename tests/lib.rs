@@ -1,1 +1,3 @@
 //! Live tests, workloads and the faulty kernel module of vfs-audit.
+
+pub mod fault;

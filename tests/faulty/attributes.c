@@ -41,7 +41,7 @@ static int flipped_nodump(struct dentry *child, vfs_faulty_fileattr *wanted)
 	int error = vfs_fileattr_get(child, &old);
 
 	if (error)
-		return error;
+		return error == -ENOIOCTLCMD ? -EOPNOTSUPP : error;
 	fileattr_fill_flags(wanted, old.flags ^ FS_NODUMP_FL);
 	wanted->fsx_xflags |= old.fsx_xflags & ~FS_XFLAG_COMMON;
 	wanted->fsx_extsize = old.fsx_extsize;
