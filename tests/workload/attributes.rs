@@ -69,7 +69,7 @@ fn extended_attributes(session: &mut Session, path: &Path) -> Result<()> {
     let names = session.call("listxattr", path, sys::list_xattr)?;
     ensure!(names.iter().any(|found| found == name), "listxattr does not list {name}: {names:?}");
     session.call("removexattr", path, |path| sys::remove_xattr(path, name))?;
-    session.call_fails("getxattr", path, libc::ENODATA, |path| sys::get_xattr(path, name))
+    session.call_fails("getxattr", path, &[libc::ENODATA], |path| sys::get_xattr(path, name))
 }
 
 /// `FS_IOC_GETFLAGS`, `FS_IOC_SETFLAGS`, `FS_IOC_FSGETXATTR`; an append-only file refuses a truncating write.
@@ -82,7 +82,7 @@ fn flags(session: &mut Session, path: &Path) -> Result<()> {
     session.call("setflags", path, |_| sys::set_flags(&file, changed))?;
     let after = session.call("getflags", path, |_| sys::get_flags(&file))?;
     expect_eq("flags as set", &(after & sys::FS_APPEND_FL), &sys::FS_APPEND_FL)?;
-    session.call_fails("open", path, libc::EPERM, |path| File::create(path))?;
+    session.call_fails("open", path, &[libc::EPERM], |path| File::create(path))?;
     session.call_if_offered("fsgetxattr", path, |_| sys::get_extended_flags(&file))?;
     session.call("setflags", path, |_| sys::set_flags(&file, before))
 }

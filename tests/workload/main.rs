@@ -46,7 +46,8 @@ fn main() -> ExitCode {
     match run(&arguments) {
         Ok(End::Right) => ExitCode::SUCCESS,
         Ok(End::NotOffered) => ExitCode::from(3),
-        Err(error) if error.is::<Usage>() => fail(&format!("{error}\n{USAGE}"), 2),
+        Err(error) if error.is::<Usage>() => fail(&format!("vfs-workload: {error}\n{USAGE}"), 2),
+        Err(error) if error.is::<stage::NoModule>() => fail(&format!("vfs-workload: {error:#}"), 2),
         Err(error) => fail(&format!("vfs-workload: {error:#}"), 1),
     }
 }

@@ -53,19 +53,19 @@ impl Session {
         call(path).with_context(|| format!("{kind} {}", path.display()))
     }
 
-    /// Makes a call that must fail with `errno`.
+    /// Makes a call that must fail with one of `errnos`.
     pub(crate) fn call_fails<T>(
         &mut self,
         kind: &'static str,
         path: &Path,
-        errno: i32,
+        errnos: &[i32],
         call: impl FnOnce(&Path) -> io::Result<T>,
     ) -> Result<()> {
         *self.counts.entry(kind).or_default() += 1;
         match call(path) {
-            Err(error) if error.raw_os_error() == Some(errno) => Ok(()),
-            Err(error) => bail!("{kind} {}: {error}, expected errno {errno}", path.display()),
-            Ok(_) => bail!("{kind} {}: succeeded, expected errno {errno}", path.display()),
+            Err(error) if error.raw_os_error().is_some_and(|errno| errnos.contains(&errno)) => Ok(()),
+            Err(error) => bail!("{kind} {}: {error}, expected errno {errnos:?}", path.display()),
+            Ok(_) => bail!("{kind} {}: succeeded, expected errno {errnos:?}", path.display()),
         }
     }
 

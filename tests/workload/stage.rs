@@ -34,6 +34,16 @@ pub(crate) fn perform(parent: &Path, fault: &Fault, correctly: bool) -> Result<O
     Ok(outcome)
 }
 
+/// There is no faulty module to ask.
+#[derive(Debug)]
+pub(crate) struct NoModule;
+
+impl std::fmt::Display for NoModule {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "no {TRIGGER}: is vfs_faulty.ko loaded, and debugfs mounted?")
+    }
+}
+
 struct Stage {
     directory: PathBuf,
     scene: Scene,
@@ -149,9 +159,7 @@ fn write_trigger(request: &str) -> io::Result<()> {
 
 /// Fails unless the module is loaded and lists the faults that this program knows.
 pub(crate) fn check_module() -> Result<()> {
-    let list = fs::read_to_string(TRIGGER).with_context(|| {
-        format!("reading {TRIGGER}: is vfs_faulty.ko loaded, and debugfs mounted on /sys/kernel/debug?")
-    })?;
+    let list = fs::read_to_string(TRIGGER).context(NoModule)?;
     let list = match vfs_audit_tests::fault::parse_list(&list) {
         Ok(list) => list,
         Err(line) => bail!("{TRIGGER} has an odd line: {line}"),
