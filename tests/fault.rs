@@ -43,6 +43,8 @@ pub enum Scene {
     RenameAcross,
     /// A directory replaces an empty one beside it.
     RenameOver,
+    /// A file replaces one beside it, which has another name left.
+    RenameOverFile,
     /// A directory goes to another directory.
     MoveDirectory,
     /// A file's mode changes.
@@ -53,6 +55,8 @@ pub enum Scene {
     FileattrGet,
     /// A file of the module's own file system is checked for permission.
     Permission,
+    /// The attributes of a file of the module's own file system are read.
+    Getattr,
     /// A file of the module's own file system, which does not exist, is opened.
     AtomicOpen,
     /// A file of the module's own file system is opened and so created.
@@ -71,9 +75,20 @@ impl Scene {
         matches!(self, Self::Rmdir | Self::RenameOver | Self::MoveDirectory)
     }
 
+    /// The call is about a second name, too.
+    pub fn has_second_name(self) -> bool {
+        use Scene::{Link, RenameFile, RenameOver, RenameOverFile};
+        self.moves_across() || matches!(self, Link | RenameFile | RenameOver | RenameOverFile)
+    }
+
+    /// The second name is in another directory.
+    pub fn moves_across(self) -> bool {
+        matches!(self, Self::RenameAcross | Self::MoveDirectory)
+    }
+
     /// The scene needs the file system that the module brings with it.
     pub fn is_on_pseudo_fs(self) -> bool {
-        matches!(self, Self::Permission | Self::AtomicOpen | Self::AtomicCreate)
+        matches!(self, Self::Permission | Self::Getattr | Self::AtomicOpen | Self::AtomicCreate)
     }
 }
 
@@ -128,6 +143,8 @@ pub const FAULTS: &[Fault] = &[
     fault("rename-victim-shared", "inode_operations.rename.victim", Scene::RenameOver),
     fault("rename-no-source-lock", "inode_operations.rename.nondirectories", Scene::RenameFile),
     fault("rename-source-shared", "inode_operations.rename.nondirectories", Scene::RenameFile),
+    fault("rename-no-target-lock", "inode_operations.rename.nondirectories", Scene::RenameOverFile),
+    fault("rename-target-shared", "inode_operations.rename.nondirectories", Scene::RenameOverFile),
     fault("rename-no-mutex", "inode_operations.rename.mutex", Scene::RenameAcross),
     fault("rename-mutex-held-by-other", "inode_operations.rename.mutex", Scene::RenameAcross),
     fault("rename-no-subdir-lock", "inode_operations.rename.subdirectories", Scene::MoveDirectory),
@@ -140,6 +157,8 @@ pub const FAULTS: &[Fault] = &[
     fault("fileattr-set-shared", "inode_operations.fileattr_set", Scene::FileattrSet),
     fault("fileattr-get-shared", "inode_operations.fileattr_get", Scene::FileattrGet),
     fault("permission-sleep", "inode_operations.permission.rcu_walk", Scene::Permission),
+    fault("getattr-preemption-off", "inode_operations.getattr.may_block", Scene::Getattr),
+    fault("getattr-interrupts-off", "inode_operations.getattr.may_block", Scene::Getattr),
     fault("atomic-open-no-lock", "inode_operations.atomic_open", Scene::AtomicOpen),
     fault("atomic-open-shared-creat", "inode_operations.atomic_open.create", Scene::AtomicCreate),
 ];

@@ -7,8 +7,11 @@
  */
 #include <linux/delay.h>
 #include <linux/fs_context.h>
+#include <linux/irqflags.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
+#include <linux/preempt.h>
+#include <linux/stat.h>
 #include <linux/statfs.h>
 
 #include "vfs_faulty.h"
@@ -196,6 +199,35 @@ static __always_inline int permission_with(const struct call *call, const struct
 	return error;
 }
 
+/* PATH is a file of this file system, whose ->getattr() is simple_getattr(): it never sleeps, whatever it is called in. */
+static __always_inline int getattr_with(const struct call *call, const struct locking *how)
+{
+	struct kstat status = {};
+	struct place place;
+	struct path path;
+	struct inode *inode;
+	int error = place_open(&place, call->path);
+
+	if (error)
+		return error;
+	inode = d_inode(place.child);
+	path = (struct path){ .mnt = place.parent.mnt, .dentry = place.child };
+	error = inode && inode->i_op == &pseudo_file_operations ? 0 : -EINVAL;
+	if (!error) {
+		if (how->preemption_off)
+			preempt_disable();
+		if (how->interrupts_off)
+			local_irq_disable();
+		error = inode->i_op->getattr(idmap_of(&path), &path, &status, STATX_BASIC_STATS, 0);
+		if (how->interrupts_off)
+			local_irq_enable();
+		if (how->preemption_off)
+			preempt_enable();
+	}
+	place_close(&place);
+	return error;
+}
+
 /* PATH is a new name in this file system. */
 static __always_inline int atomic_open_with_flags(const struct call *call, const struct locking *how,
 						  unsigned int flags)
@@ -232,10 +264,13 @@ static __always_inline int atomic_create_with(const struct call *call, const str
 
 #define PSEUDO_FS_FAULTS(FAULT)								\
 	FAULT(permission, permission_sleep, "permission.rcu_walk", .may_not_block = true) \
+	FAULT(getattr, getattr_preemption_off, "getattr.may_block", .preemption_off = true) \
+	FAULT(getattr, getattr_interrupts_off, "getattr.may_block", .interrupts_off = true) \
 	FAULT(atomic_open, atomic_open_no_lock, "atomic_open", .dir = NOT_HELD)	\
 	FAULT(atomic_create, atomic_open_shared_creat, "atomic_open.create", .dir = SHARED)
 
 DEFINE_CORRECT(permission)
+DEFINE_CORRECT(getattr)
 DEFINE_CORRECT(atomic_open, .dir = SHARED)
 DEFINE_CORRECT(atomic_create)
 PSEUDO_FS_FAULTS(DEFINE_FAULT)

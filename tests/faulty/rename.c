@@ -164,6 +164,8 @@ close_from:
 	FAULT(rename, rename_victim_shared, "rename.victim", .victim = SHARED)		\
 	FAULT(rename, rename_no_source_lock, "rename.nondirectories", .source = NOT_HELD) \
 	FAULT(rename, rename_source_shared, "rename.nondirectories", .source = SHARED)	\
+	FAULT(rename, rename_no_target_lock, "rename.nondirectories", .victim = NOT_HELD) \
+	FAULT(rename, rename_target_shared, "rename.nondirectories", .victim = SHARED)	\
 	FAULT(rename, rename_no_mutex, "rename.mutex", .rename_mutex = NOT_HELD)	\
 	FAULT(rename, rename_mutex_held_by_other, "rename.mutex", .rename_mutex = EXCLUSIVE_BY_OTHER) \
 	FAULT(rename, rename_no_subdir_lock, "rename.subdirectories", .subdirectory = NOT_HELD) \

@@ -32,8 +32,10 @@ struct locking {
 	enum hold subdirectory;		/* rename: a directory that changes parent */
 	enum hold rename_mutex;
 	enum hold self;			/* setattr, fileattr: the inode itself */
-	/* Not a lock: what the call is told. */
+	/* No locks: what the call is told, and the context that it is made in. */
 	bool may_not_block;
+	bool preemption_off;
+	bool interrupts_off;
 };
 
 /* What was written to the trigger file. */

@@ -66,12 +66,10 @@ impl Stage {
         }
         let (old, new) = (directory.join("a/old"), directory.join("a/new"));
         let across = directory.join("b/new");
-        let second_path = if matches!(scene, Scene::Link | Scene::RenameFile | Scene::RenameOver) {
-            Some(new.clone())
-        } else if matches!(scene, Scene::RenameAcross | Scene::MoveDirectory) {
+        let second_path = if scene.moves_across() {
             Some(across)
         } else {
-            None
+            scene.has_second_name().then(|| new.clone())
         };
         let path = if scene.adds_a_name() { new } else { old };
         let mut stage = Self { directory, scene, path, second_path, before: 0 };
@@ -97,6 +95,9 @@ impl Stage {
             fs::hard_link(&self.path, place.join("other-name"))?;
         } else if self.scene == Scene::RenameOver {
             fs::create_dir(place.join("new"))?;
+        } else if self.scene == Scene::RenameOverFile {
+            fs::write(place.join("new"), "overwritten")?;
+            fs::hard_link(place.join("new"), place.join("other-name"))?;
         } else if self.scene == Scene::Setattr {
             self.before = fs::metadata(&self.path)?.mode();
         } else if self.scene == Scene::FileattrSet {
@@ -125,14 +126,14 @@ impl Stage {
         let path = self.path.as_path();
         let second = self.second_path.as_deref().unwrap_or(path);
         let right = match self.scene {
-            Scene::Create | Scene::AtomicCreate | Scene::FileattrGet | Scene::Permission => kind(path)?.is_file(),
+            Scene::Create | Scene::AtomicCreate | Scene::FileattrGet | Scene::Permission | Scene::Getattr => kind(path)?.is_file(),
             Scene::Mkdir => kind(path)?.is_dir(),
             Scene::Mknod => kind(path)?.is_fifo(),
             Scene::Symlink => kind(path)?.is_symlink(),
             Scene::Link => fs::metadata(path)?.nlink() == 2 && fs::read(second)? == b"data",
             Scene::Unlink => gone(path) && fs::metadata(path.with_file_name("other-name"))?.nlink() == 1,
             Scene::Rmdir | Scene::Lookup | Scene::AtomicOpen => gone(path),
-            Scene::RenameFile | Scene::RenameAcross => gone(path) && fs::read(second)? == b"data",
+            Scene::RenameFile | Scene::RenameAcross | Scene::RenameOverFile => gone(path) && fs::read(second)? == b"data",
             Scene::RenameOver | Scene::MoveDirectory => gone(path) && kind(second)?.is_dir(),
             Scene::Setattr => fs::metadata(path)?.mode() == self.before ^ GROUP_WRITE,
             Scene::FileattrSet => flags_of(path)? == self.before ^ sys::FS_NODUMP_FL,
