@@ -17,7 +17,7 @@ use crate::process;
 use crate::workspace::{self, Lock, Scratch};
 
 const MIRROR: &str = "http://deb.debian.org";
-const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+pub(crate) const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 /// Package lists older than this are fetched again.
 const LISTS_AGE_MAX: Duration = Duration::from_secs(24 * 3600);
 
@@ -143,7 +143,7 @@ impl Archive {
     }
 }
 
-fn mirror() -> String {
+pub(crate) fn mirror() -> String {
     env::var("VFS_AUDIT_MIRROR").ok().filter(|url| !url.is_empty()).unwrap_or_else(|| MIRROR.into())
 }
 

@@ -4,6 +4,7 @@
 pub mod archive;
 pub mod audit;
 pub mod build;
+pub mod kernel_module;
 pub mod kernels;
 mod natural_order;
 pub mod process;
