@@ -13,7 +13,7 @@ use crate::sys;
 const NAMED_UID: u32 = 65_534;
 /// A user that it does not name.
 const OTHER_UID: u32 = 65_533;
-/// Written to, it drops cached dentries and inodes, so that names and ACLs are read from disk.
+/// Written to, it drops cached pages, dentries and inodes, so that names and ACLs are read from disk.
 const DROP_CACHES: &str = "/proc/sys/vm/drop_caches";
 const ACCESS_ACL: &str = "system.posix_acl_access";
 const DEFAULT_ACL: &str = "system.posix_acl_default";
@@ -100,7 +100,7 @@ fn from_disk(session: &mut Session) -> Result<()> {
     session.call("create", &file, |path| fs::write(path, "on disk"))?;
     let set = session.call_if_offered("set_acl", &file, |path| sys::set_xattr(path, ACCESS_ACL, &bytes(4)))?;
     session.call("syncfs", &file, |path| sys::sync_file_system(&fs::File::open(path)?))?;
-    session.call_if_offered("drop_caches", Path::new(DROP_CACHES), |path| fs::write(path, "2"))?;
+    session.call_if_offered("drop_caches", Path::new(DROP_CACHES), |path| fs::write(path, "3"))?;
     if set.is_some() {
         let errno = session.call("access", &file, |path| access_as(NAMED_UID, path, libc::R_OK))?;
         expect_eq("access by an ACL on disk", &errno, &0)?;
