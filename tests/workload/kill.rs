@@ -1,5 +1,6 @@
 //! The tracer is killed in the middle of the load: nothing of it may be left in the kernel, and the load must not notice.
 
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
@@ -17,17 +18,15 @@ const DETACH_TIMEOUT: Duration = Duration::from_secs(180);
 /// The counts have settled when they are the same this many times in a row.
 const SETTLED_POLLS: u32 = 10;
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
-/// Rounds of the load before the kill, and after it.
-const ROUNDS: u32 = 1;
+/// Rounds of the load that are still to come when the tracer is killed.
+const ROUNDS_AFTER: u32 = 3;
 
 /// Runs `command`, and under it the load on `directory`; kills it in mid-load. Returns a line that says what was seen.
 pub(crate) fn check(directory: &Path, command: &[String]) -> Result<String> {
     let before = Tracing::count()?;
     let mut tracer = start(command)?;
     let attached = wait_until_attached(&mut tracer, before);
-    let load = attached.is_ok().then(|| sys::fork(|| load(directory)));
-    // In mid-load: the load takes seconds, and has begun.
-    sleep(POLL_INTERVAL);
+    let load = attached.is_ok().then(|| start_load(directory));
     tracer.kill().context("killing the tracer")?;
     let status = tracer.wait().context("waiting for the tracer")?;
     let attached = attached?;
@@ -36,7 +35,7 @@ pub(crate) fn check(directory: &Path, command: &[String]) -> Result<String> {
         ensure!(code == 0, "the load failed while the tracer was killed");
     }
     let after = wait_until_gone(before)?;
-    ensure!(load_succeeds(directory)?, "the load failed after the tracer was killed");
+    file_systems::run(directory, 1).context("the load after the tracer was killed")?;
     Ok(format!("before: {before}\nattached: {attached}\nkilled: {status}\nafter: {after}"))
 }
 
@@ -47,12 +46,22 @@ fn start(command: &[String]) -> Result<Child> {
     command.spawn().with_context(|| format!("starting {program}"))
 }
 
-fn load(directory: &Path) -> i32 {
-    i32::from(file_systems::run(directory, ROUNDS).is_err())
-}
-
-fn load_succeeds(directory: &Path) -> Result<bool> {
-    Ok(sys::wait(sys::fork(|| load(directory))?)? == 0)
+/// Starts the load and returns once it is in full swing: one round is done, more are to come.
+fn start_load(directory: &Path) -> Result<libc::pid_t> {
+    let (mut reader, mut writer) = sys::pipe()?;
+    let pid = sys::fork(|| {
+        let mut load = || -> Result<()> {
+            file_systems::run(directory, 1)?;
+            writer.write_all(b".")?;
+            file_systems::run(directory, ROUNDS_AFTER).map(drop)
+        };
+        i32::from(load().is_err())
+    })?;
+    drop(writer);
+    let mut byte = [0];
+    // A load that failed at once says so by its exit code.
+    let _ = reader.read(&mut byte).context("waiting for the load")?;
+    Ok(pid)
 }
 
 /// Until there are more programs than before and the counts no longer change.
