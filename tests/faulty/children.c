@@ -68,13 +68,13 @@ static __always_inline int link_with(const struct call *call, const struct locki
 	error = place_open(&from, call->path);
 	if (error)
 		return error;
-	error = place_open(&to, call->second_path);
+	error = place_open_beside(&to, call->second_path, &from);
 	if (error)
 		goto close_from;
 	dir = place_dir(&to);
 	source = d_inode(from.child);
-	error = -EXDEV;
-	if (!source || S_ISDIR(source->i_mode) || dir->i_sb != source->i_sb)
+	error = -EPERM;
+	if (!source || S_ISDIR(source->i_mode))
 		goto close_to;
 	error = guard_acquire(&dir_guard, dir, how->dir, I_MUTEX_PARENT, dir_above(&to));
 	if (error)

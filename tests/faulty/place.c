@@ -18,7 +18,7 @@ static char *split(const char *path, const char **name)
 	return kstrndup(path, slash - path, GFP_KERNEL) ?: ERR_PTR(-ENOMEM);
 }
 
-int place_open(struct place *place, const char *path)
+static int open_without_writing(struct place *place, const char *path)
 {
 	const char *name;
 	char *directory;
@@ -33,23 +33,44 @@ int place_open(struct place *place, const char *path)
 	kfree(directory);
 	if (error)
 		return error;
-	error = mnt_want_write(place->parent.mnt);
-	if (error)
-		goto put_parent;
 	place->child = lookup_child(place->parent.dentry, name, strlen(name));
-	if (!IS_ERR(place->child))
-		return 0;
-	error = PTR_ERR(place->child);
-	mnt_drop_write(place->parent.mnt);
-put_parent:
-	path_put(&place->parent);
+	error = PTR_ERR_OR_ZERO(place->child);
+	if (error)
+		path_put(&place->parent);
 	return error;
+}
+
+int place_open(struct place *place, const char *path)
+{
+	int error = open_without_writing(place, path);
+
+	if (error)
+		return error;
+	error = mnt_want_write(place->parent.mnt);
+	place->is_writer = !error;
+	if (error)
+		place_close(place);
+	return error;
+}
+
+int place_open_beside(struct place *place, const char *path, const struct place *first)
+{
+	int error = open_without_writing(place, path);
+
+	if (error)
+		return error;
+	place->is_writer = false;
+	if (place->parent.mnt == first->parent.mnt)
+		return 0;
+	place_close(place);
+	return -EXDEV;
 }
 
 void place_close(struct place *place)
 {
 	dput(place->child);
-	mnt_drop_write(place->parent.mnt);
+	if (place->is_writer)
+		mnt_drop_write(place->parent.mnt);
 	path_put(&place->parent);
 }
 

@@ -131,13 +131,11 @@ static __always_inline int rename_with(const struct call *call, const struct loc
 
 	if (error)
 		return error;
-	error = place_open(&to, call->second_path);
+	error = place_open_beside(&to, call->second_path, &from);
 	if (error)
 		goto close_from;
 	dir = place_dir(&from);
-	error = dir->i_sb == place_dir(&to)->i_sb ? 0 : -EXDEV;
-	if (!error)
-		error = acquire_parents(&guards, &from, &to, how);
+	error = acquire_parents(&guards, &from, &to, how);
 	if (!error)
 		error = check(&from, &to);
 	if (!error)

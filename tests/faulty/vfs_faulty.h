@@ -80,9 +80,12 @@ extern const struct fault pseudo_fs_faults[];
 struct place {
 	struct path parent;
 	struct dentry *child;
+	bool is_writer;
 };
 
 int place_open(struct place *place, const char *path);
+/* A second name on the same mount: write access to a mount is not taken twice, or a freeze in between would deadlock. */
+int place_open_beside(struct place *place, const char *path, const struct place *first);
 void place_close(struct place *place);
 /* Under the directory's lock, or in its place: is the child still what it was taken for? */
 int place_expect(const struct place *place, bool positive);
