@@ -18,6 +18,18 @@ pub struct Fault {
     pub warns_on: &'static [(&'static str, &'static str)],
 }
 
+impl Fault {
+    /// The module's function that makes the call: the callback's caller.
+    pub fn function(&self) -> String {
+        format!("vfs_faulty_{}", self.name.replace('-', "_"))
+    }
+
+    /// Whether the kernel itself warns of this fault on that file system.
+    pub fn is_warned_of_on(&self, file_system: &str) -> bool {
+        self.warns_on.iter().any(|(on, _)| *on == file_system)
+    }
+}
+
 /// What a fault works on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scene {

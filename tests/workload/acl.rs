@@ -29,11 +29,11 @@ pub(crate) fn exercise(session: &mut Session) -> Result<()> {
 fn bytes(named_user_permissions: u16) -> Vec<u8> {
     const UNDEFINED: u32 = u32::MAX;
     let entries: [(u16, u16, u32); 5] = [
-        (0x01, 7, UNDEFINED),                          // owner
-        (0x02, named_user_permissions, NAMED_UID),     // named user
-        (0x04, 0, UNDEFINED),                          // owning group
-        (0x10, 7, UNDEFINED),                          // mask
-        (0x20, 0, UNDEFINED),                          // others
+        (0x01, 7, UNDEFINED),                      // owner
+        (0x02, named_user_permissions, NAMED_UID), // named user
+        (0x04, 0, UNDEFINED),                      // owning group
+        (0x10, 7, UNDEFINED),                      // mask
+        (0x20, 0, UNDEFINED),                      // others
     ];
     let mut bytes = 2u32.to_le_bytes().to_vec();
     for (tag, permissions, id) in entries {
@@ -68,11 +68,9 @@ fn of_a_file(session: &mut Session) -> Result<()> {
 fn obeyed(session: &mut Session, path: &Path) -> Result<()> {
     let read = session.call("get_acl", path, |path| sys::get_xattr(path, ACCESS_ACL))?;
     expect_eq("access ACL", &read, &bytes(4))?;
-    for (uid, mode, expected) in [
-        (NAMED_UID, libc::R_OK, 0),
-        (NAMED_UID, libc::W_OK, libc::EACCES),
-        (OTHER_UID, libc::R_OK, libc::EACCES),
-    ] {
+    for (uid, mode, expected) in
+        [(NAMED_UID, libc::R_OK, 0), (NAMED_UID, libc::W_OK, libc::EACCES), (OTHER_UID, libc::R_OK, libc::EACCES)]
+    {
         let errno = session.call("access", path, |path| access_as(uid, path, mode))?;
         expect_eq(&format!("access of user {uid}, mode {mode}"), &errno, &expected)?;
     }

@@ -35,7 +35,11 @@ fn mode_owner_size(session: &mut Session, path: &Path) -> Result<()> {
         if unsafe { libc::truncate(path.as_ptr(), 10_000) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
     })?;
     let status = session.call("stat", path, |path| fs::metadata(path))?;
-    expect_eq("mode, owner, size", &(status.mode() & 0o777, status.uid(), status.gid(), status.size()), &(0o640, 1, 2, 10_000))?;
+    expect_eq(
+        "mode, owner, size",
+        &(status.mode() & 0o777, status.uid(), status.gid(), status.size()),
+        &(0o640, 1, 2, 10_000),
+    )?;
     let file = File::options().read(true).write(true).open(path)?;
     session.call("ftruncate", path, |_| file.set_len(4))?;
     session.call("fchmod", path, |_| file.set_permissions(Permissions::from_mode(0o600)))?;

@@ -31,9 +31,8 @@ fn pattern() -> Vec<u8> {
 fn file(session: &mut Session) -> Result<()> {
     let path = session.path("data");
     let mut expected = pattern();
-    let mut file = session.call("create", &path, |path| {
-        File::options().read(true).write(true).create_new(true).open(path)
-    })?;
+    let mut file =
+        session.call("create", &path, |path| File::options().read(true).write(true).create_new(true).open(path))?;
     session.call("write", &path, |_| file.write_all(&expected))?;
     session.call("fdatasync", &path, |_| file.sync_data())?;
     session.call("pwrite", &path, |_| file.write_all_at(b"in the middle", 100_000))?;

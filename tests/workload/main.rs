@@ -21,7 +21,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use vfs_audit_tests::fault::{FAULTS, Fault, find};
+use vfs_audit_tests::fault::{FAULTS, find};
 
 use crate::stage::Outcome;
 
@@ -160,9 +160,8 @@ fn all_faults(directory: &Path, options: &[&str]) -> Result<()> {
     let (correctly, quiet_only) = (options.contains(&"--ok"), options.contains(&"--quiet-only"));
     stage::check_module()?;
     let kind = file_systems::type_of(directory)?;
-    let warned_of = |fault: &Fault| fault.warns_on.iter().any(|(on, _)| *on == kind);
     let mut failures = Vec::new();
-    for fault in FAULTS.iter().filter(|fault| correctly || !quiet_only || !warned_of(fault)) {
+    for fault in FAULTS.iter().filter(|fault| correctly || !quiet_only || !fault.is_warned_of_on(&kind)) {
         let result = match stage::perform(directory, fault, correctly) {
             Ok(Outcome::Done) => "done".to_owned(),
             Ok(Outcome::NotOffered) => "not offered".to_owned(),

@@ -13,8 +13,7 @@ use anyhow::{Context as _, Result, bail};
 /// Name of the directory that the load works in, below the one it is given.
 const DIRECTORY: &str = "vfs-workload";
 /// What a file system answers to a call that it does not have, and a container to one that is not for it.
-const NOT_OFFERED: [i32; 6] =
-    [libc::EOPNOTSUPP, libc::ENOTTY, libc::EINVAL, libc::ENOSYS, libc::EROFS, libc::EACCES];
+const NOT_OFFERED: [i32; 6] = [libc::EOPNOTSUPP, libc::ENOTTY, libc::EINVAL, libc::ENOSYS, libc::EROFS, libc::EACCES];
 
 /// The load on one file system.
 #[derive(Debug)]

@@ -66,11 +66,8 @@ impl Stage {
         }
         let (old, new) = (directory.join("a/old"), directory.join("a/new"));
         let across = directory.join("b/new");
-        let second_path = if scene.moves_across() {
-            Some(across)
-        } else {
-            scene.has_second_name().then(|| new.clone())
-        };
+        let second_path =
+            if scene.moves_across() { Some(across) } else { scene.has_second_name().then(|| new.clone()) };
         let path = if scene.adds_a_name() { new } else { old };
         let mut stage = Self { directory, scene, path, second_path, before: 0 };
         stage.furnish()?;
@@ -126,14 +123,18 @@ impl Stage {
         let path = self.path.as_path();
         let second = self.second_path.as_deref().unwrap_or(path);
         let right = match self.scene {
-            Scene::Create | Scene::AtomicCreate | Scene::FileattrGet | Scene::Permission | Scene::Getattr => kind(path)?.is_file(),
+            Scene::Create | Scene::AtomicCreate | Scene::FileattrGet | Scene::Permission | Scene::Getattr => {
+                kind(path)?.is_file()
+            }
             Scene::Mkdir => kind(path)?.is_dir(),
             Scene::Mknod => kind(path)?.is_fifo(),
             Scene::Symlink => kind(path)?.is_symlink(),
             Scene::Link => fs::metadata(path)?.nlink() == 2 && fs::read(second)? == b"data",
             Scene::Unlink => gone(path) && fs::metadata(path.with_file_name("other-name"))?.nlink() == 1,
             Scene::Rmdir | Scene::Lookup | Scene::AtomicOpen => gone(path),
-            Scene::RenameFile | Scene::RenameAcross | Scene::RenameOverFile => gone(path) && fs::read(second)? == b"data",
+            Scene::RenameFile | Scene::RenameAcross | Scene::RenameOverFile => {
+                gone(path) && fs::read(second)? == b"data"
+            }
             Scene::RenameOver | Scene::MoveDirectory => gone(path) && kind(second)?.is_dir(),
             Scene::Setattr => fs::metadata(path)?.mode() == self.before ^ GROUP_WRITE,
             Scene::FileattrSet => flags_of(path)? == self.before ^ sys::FS_NODUMP_FL,

@@ -48,8 +48,9 @@ pub(crate) fn mknod(path: &Path, mode: libc::mode_t, device: libc::dev_t) -> io:
 pub(crate) fn rename_with_flags(from: &Path, to: &Path, flags: c_uint) -> io::Result<()> {
     let (from, to) = (c_path(from)?, c_path(to)?);
     // SAFETY: both paths are NUL-terminated strings that outlive the call.
-    let result =
-        unsafe { libc::syscall(libc::SYS_renameat2, libc::AT_FDCWD, from.as_ptr(), libc::AT_FDCWD, to.as_ptr(), flags) };
+    let result = unsafe {
+        libc::syscall(libc::SYS_renameat2, libc::AT_FDCWD, from.as_ptr(), libc::AT_FDCWD, to.as_ptr(), flags)
+    };
     check(result as c_int).map(drop)
 }
 
@@ -74,8 +75,7 @@ pub(crate) fn get_xattr(path: &Path, name: &str) -> io::Result<Vec<u8>> {
     let (path, name) = (c_path(path)?, CString::new(name)?);
     let mut value = vec![0u8; 4096];
     // SAFETY: strings are NUL-terminated, the buffer is as long as said.
-    let size =
-        unsafe { libc::lgetxattr(path.as_ptr(), name.as_ptr(), value.as_mut_ptr().cast(), value.len()) };
+    let size = unsafe { libc::lgetxattr(path.as_ptr(), name.as_ptr(), value.as_mut_ptr().cast(), value.len()) };
     value.truncate(check_size(size)?);
     Ok(value)
 }
@@ -193,8 +193,7 @@ pub(crate) fn next_bpf_id(command: c_int, id: u32) -> io::Result<Option<u32>> {
     // union bpf_attr: start_id, next_id, open_flags.
     let mut attributes = [id, 0, 0];
     // SAFETY: the attributes are as long as said; the kernel writes next_id.
-    let result =
-        unsafe { libc::syscall(libc::SYS_bpf, command, attributes.as_mut_ptr(), size_of_val(&attributes)) };
+    let result = unsafe { libc::syscall(libc::SYS_bpf, command, attributes.as_mut_ptr(), size_of_val(&attributes)) };
     match check(result as c_int) {
         Ok(_) => Ok(Some(attributes[1])),
         Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(None),

@@ -106,7 +106,10 @@ impl Builder {
     fn open(cache_dir: &Path) -> Result<Self> {
         // SAFETY: the call has no arguments and cannot fail.
         let user = unsafe { libc::geteuid() };
-        ensure!(user == 0, "building a kernel module needs root, for a tree of Debian's with /dev and /proc\nhint: sudo");
+        ensure!(
+            user == 0,
+            "building a kernel module needs root, for a tree of Debian's with /dev and /proc\nhint: sudo"
+        );
         let directory = cache_dir.join("module-builder");
         let lock = Lock::acquire(&directory.join("lock"))?;
         let root = directory.join(BUILDER_SUITE);
