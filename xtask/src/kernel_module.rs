@@ -15,7 +15,7 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::archive::{self, Archive, Suite};
 use crate::kernels;
 use crate::process;
-use crate::workspace::{Lock, Scratch};
+use crate::workspace::{self, Lock, Scratch};
 
 /// The suite that the builder's tree is made of.
 const BUILDER_SUITE: &str = "trixie";
@@ -58,6 +58,30 @@ const DELISTED: &[Delisted] = &[
         sha256: "5e64129020cdb5effd6ed3895ca89608ef17bcf643eedfc8013dad89bab70a02",
     },
 ];
+
+/// Arguments of `module`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// Kernel to build for: 6.1, 6.12, 6.18, 7.3, or all of them.
+    #[arg(long)]
+    pub kernel: String,
+    /// Directory with the module's Kbuild and C files.
+    #[arg(default_value = "tests/faulty")]
+    pub source: PathBuf,
+}
+
+/// Builds the module for each kernel named and prints where it lies.
+///
+/// # Errors
+/// As for [`build`].
+pub fn run(args: &Args) -> Result<()> {
+    let one = [args.kernel.as_str()];
+    let names = if args.kernel == "all" { kernels::ALL } else { &one };
+    for name in names {
+        println!("{}", build(name, &workspace::cache_dir()?, &args.source)?.display());
+    }
+    Ok(())
+}
 
 /// The headers of a kernel are nowhere to be had, so that no module can be built for it.
 ///

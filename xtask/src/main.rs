@@ -27,6 +27,8 @@ enum Task {
     Test(test::Args),
     /// Run a command in a VM on a kernel of Debian's, or your own.
     Vm(vm::Args),
+    /// Build a kernel module, by default the faulty one of the live tests, for a kernel of Debian's.
+    Module(xtask::kernel_module::Args),
 }
 
 fn main() -> ExitCode {
@@ -53,5 +55,6 @@ fn perform(task: Task) -> Result<i32> {
         Task::Audit(args) => audit::run(&args),
         Task::Test(args) => test::run(&args),
         Task::Vm(args) => vm::run(&args),
+        Task::Module(args) => xtask::kernel_module::run(&args).map(|()| 0),
     }
 }
