@@ -144,7 +144,9 @@ impl Builder {
         eprintln!("making a Debian {BUILDER_SUITE} tree to build kernel modules in (about 0.7 GB, a minute)");
         let scratch = Scratch::below(&directory)?;
         let new = scratch.path().join("root");
-        let mut command = Command::new(debootstrap);
+        // What debootstrap mounts must be gone before anything removes a tree that it could not finish.
+        let mut command = Command::new("unshare");
+        command.arg("--mount").arg(debootstrap);
         command.args(["--variant=minbase", &format!("--include={BUILDER_PACKAGES}")]);
         if Path::new(archive::KEYRING).exists() {
             command.arg(format!("--keyring={}", archive::KEYRING));
