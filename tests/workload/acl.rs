@@ -98,7 +98,7 @@ fn from_disk(session: &mut Session) -> Result<()> {
     session.call("create", &file, |path| fs::write(path, "on disk"))?;
     let set = session.call_if_offered("set_acl", &file, |path| sys::set_xattr(path, ACCESS_ACL, &bytes(4)))?;
     session.call("syncfs", &file, |path| sys::sync_file_system(&fs::File::open(path)?))?;
-    session.call_if_offered("drop_caches", Path::new(DROP_CACHES), |path| fs::write(path, "3"))?;
+    session.call_if_permitted("drop_caches", Path::new(DROP_CACHES), |path| fs::write(path, "3"))?;
     if set.is_some() {
         let errno = session.call("access", &file, |path| access_as(NAMED_UID, path, libc::R_OK))?;
         expect_eq("access by an ACL on disk", &errno, &0)?;

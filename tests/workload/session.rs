@@ -12,8 +12,10 @@ use anyhow::{Context as _, Result, bail};
 
 /// Name of the directory that the load works in, below the one it is given.
 const DIRECTORY: &str = "vfs-workload";
-/// What a file system answers to a call that it does not have, and a container to one that is not for it.
-const NOT_OFFERED: [i32; 6] = [libc::EOPNOTSUPP, libc::ENOTTY, libc::EINVAL, libc::ENOSYS, libc::EROFS, libc::EACCES];
+/// What a file system answers to a call that it does not have.
+const NOT_OFFERED: [i32; 4] = [libc::EOPNOTSUPP, libc::ENOTTY, libc::EINVAL, libc::ENOSYS];
+/// What a container answers to a call that is not for it.
+const NOT_PERMITTED: [i32; 3] = [libc::EPERM, libc::EACCES, libc::EROFS];
 
 /// The load on one file system.
 #[derive(Debug)]
@@ -75,10 +77,30 @@ impl Session {
         path: &Path,
         call: impl FnOnce(&Path) -> io::Result<T>,
     ) -> Result<Option<T>> {
+        self.call_or_note(kind, path, &NOT_OFFERED, call)
+    }
+
+    /// Makes a call that a container may not make; `None` when this process may not.
+    pub(crate) fn call_if_permitted<T>(
+        &mut self,
+        kind: &'static str,
+        path: &Path,
+        call: impl FnOnce(&Path) -> io::Result<T>,
+    ) -> Result<Option<T>> {
+        self.call_or_note(kind, path, &NOT_PERMITTED, call)
+    }
+
+    fn call_or_note<T>(
+        &mut self,
+        kind: &'static str,
+        path: &Path,
+        noted: &[i32],
+        call: impl FnOnce(&Path) -> io::Result<T>,
+    ) -> Result<Option<T>> {
         *self.counts.entry(kind).or_default() += 1;
         match call(path) {
             Ok(value) => Ok(Some(value)),
-            Err(error) if error.raw_os_error().is_some_and(|errno| NOT_OFFERED.contains(&errno)) => {
+            Err(error) if error.raw_os_error().is_some_and(|errno| noted.contains(&errno)) => {
                 self.not_offered.insert(kind, error.to_string());
                 Ok(None)
             }
