@@ -1,5 +1,27 @@
 //! Rules: the document as data.
+//!
+//! `definition` reads the files as they are written, for all releases; `select` and `statement` put one release together;
+//! `model` is what the plan compiler, the checker and the commands work with. `expression` reads the small languages
+//! inside the files, `fault` says what is wrong with them and where.
 
+mod definition;
+mod embedded;
+mod expression;
+mod fault;
+pub mod glob;
+mod load;
 mod model;
+mod reader;
+mod release;
+mod select;
+mod statement;
 
-pub use model::*;
+pub use fault::{Fault, LoadError, Problem, SourceFile};
+pub use model::{
+    Argument, Catalogue, Cell, Condition, Demand, Exception, Fact, FactReader, GLOBAL_ROLE, LockClass, LockKind, LockOf,
+    Op, Read, Requirement, Role, RoleSource, Rule, Standing, Table,
+};
+pub use release::Release;
+
+#[cfg(test)]
+mod load_tests;
