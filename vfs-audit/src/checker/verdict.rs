@@ -47,6 +47,10 @@ pub enum Verdict {
     NotJudged,
     /// Some evidence is missing; says which.
     Inconclusive(String),
+    /// Nothing here can read what the rule needs, or has what it speaks of; says what.
+    NotObservable(String),
+    /// Names a lock that no running kernel has; says which.
+    Stale(String),
 }
 
 /// The verdict on one rule with its figures.
@@ -62,15 +66,27 @@ pub struct RuleVerdict {
     pub violated: u64,
     /// Invocations on which the evidence did not decide, suspected violations included.
     pub unknown: u64,
+    /// Of the unknown ones, those that are suspected violations.
+    #[serde(default)]
+    pub suspected: u64,
+    /// Of the satisfied ones, those where the lock is held but nothing proves by whom (spinlock, page bit).
+    #[serde(default)]
+    pub unproven: u64,
+    /// Invocations that broke the rule in a way that is listed as a known dubious case.
+    #[serde(default)]
+    pub excepted: u64,
     /// Invocations of the op that were seen but that the rule does not judge or does not speak of.
     pub not_applicable: u64,
-    /// satisfied / (satisfied + violated + unknown); absent when never applied.
+    /// satisfied / (satisfied + violated + unknown + excepted); absent when never applied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub support: Option<f64>,
     /// The document's cell or sentence, as a short fact (`exclusive (both)`).
     pub document: String,
     /// Satisfied invocations by file system type.
     pub by_fs: BTreeMap<String, u64>,
+    /// For a rule that is not judged: what was seen (`inode.i_rwsem: not held`), with invocations.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub seen: BTreeMap<String, u64>,
 }
 
 /// A broken rule with its counterexample.
@@ -80,8 +96,10 @@ pub struct Violation {
     pub rule: String,
     /// Stable across runs: hash of rule, callback, file system, caller symbol and what was held.
     pub fingerprint: String,
-    /// How it is known.
+    /// How it is known; the strongest of its invocations.
     pub evidence: Evidence,
+    /// Invocations with this fingerprint.
+    pub count: u64,
     /// What the rule requires, in words (`i_rwsem of dir held exclusive`).
     pub required: String,
     /// What was seen instead, in words (`i_rwsem of dir: free (the lock word proves it)`).
@@ -91,6 +109,16 @@ pub struct Violation {
     pub known: bool,
     /// The observation shown with it.
     pub counterexample: Observation,
+}
+
+/// A violation that is listed as a known dubious case.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Excepted {
+    /// Why the case is known.
+    pub reason: String,
+    /// The violation.
+    #[serde(flatten)]
+    pub violation: Violation,
 }
 
 /// A call that no rule speaks of because it did not come through the table.
@@ -128,10 +156,16 @@ pub struct Findings {
     pub violations: Vec<Violation>,
     /// Suspected ones.
     pub suspected: Vec<Violation>,
+    /// Known dubious cases: they do not make a run fail.
+    #[serde(default)]
+    pub excepted: Vec<Excepted>,
     /// Calls set apart.
     pub set_apart: Vec<SetApart>,
     /// Tracker faults.
     pub disagreements: Vec<Disagreement>,
     /// Invocations checked, by table and op (`inode_operations.create`).
     pub invocations: BTreeMap<String, u64>,
+    /// Invocations whose violation, set-apart call or disagreement found no room for a group of its own.
+    #[serde(default)]
+    pub ungrouped: u64,
 }
