@@ -24,8 +24,11 @@ pub(super) struct TableDef {
     pub(super) name: At<String>,
     pub(super) section: String,
     pub(super) position: i64,
+    pub(super) structs: Vec<String>,
     pub(super) operations: Vec<String>,
     pub(super) superblock: Vec<String>,
+    pub(super) superblock_alternatives: Vec<Vec<String>>,
+    pub(super) without_superblock: bool,
     pub(super) columns: Vec<ColumnDef>,
     pub(super) lines: Vec<(Reach, String)>,
     pub(super) every: Vec<RuleDef>,
@@ -36,6 +39,10 @@ pub(super) struct TableDef {
 pub(super) struct ColumnDef {
     pub(super) key: At<String>,
     pub(super) heading: String,
+    /// Last part of the id of the entry that a blank cell gets.
+    pub(super) aspect: String,
+    /// A column of remarks: a blank cell of it leaves nothing open.
+    pub(super) remarks: bool,
     pub(super) reach: Reach,
 }
 
@@ -50,6 +57,8 @@ pub(super) struct OpDef {
     pub(super) told_apart_by: Vec<At<String>>,
     pub(super) operations: Option<Vec<String>>,
     pub(super) superblock: Option<Vec<String>>,
+    pub(super) superblock_alternatives: Vec<Vec<String>>,
+    pub(super) without_superblock: bool,
     pub(super) rules: Vec<RuleDef>,
 }
 
@@ -113,10 +122,35 @@ const EVERY_KEYS: &[&str] = &[
     "except",
     "only",
 ];
-const OP_KEYS: &[&str] =
-    &["name", "since", "until", "row", "roles", "facts", "cells", "told_apart_by", "operations", "superblock", "rule"];
-const TABLE_KEYS: &[&str] =
-    &["name", "section", "position", "operations", "superblock", "column", "line", "every", "op"];
+const OP_KEYS: &[&str] = &[
+    "name",
+    "since",
+    "until",
+    "row",
+    "roles",
+    "facts",
+    "cells",
+    "told_apart_by",
+    "operations",
+    "superblock",
+    "superblock_alternatives",
+    "without_superblock",
+    "rule",
+];
+const TABLE_KEYS: &[&str] = &[
+    "name",
+    "section",
+    "position",
+    "structs",
+    "operations",
+    "superblock",
+    "superblock_alternatives",
+    "without_superblock",
+    "column",
+    "line",
+    "every",
+    "op",
+];
 
 /// Reads the file of lock classes and constants.
 pub(super) fn locks<'t>(
@@ -203,27 +237,33 @@ pub(super) fn table<'t>(
     let lines = fields.tables("line", "a line", &["text", "since", "until"]);
     let every = fields.tables("every", "a rule of every op", EVERY_KEYS);
     let ops = fields.tables("op", "an op", OP_KEYS);
-    definitions.tables.push(TableDef {
-        name: table_name,
+    let definition = TableDef {
         section,
         position: fields.number("position").unwrap_or(i64::MAX),
+        structs: fields.optional_texts("structs").map_or_else(|| vec![table_name.value.clone()], plains),
         operations: plains(fields.texts("operations")),
         superblock: plains(fields.texts("superblock")),
+        superblock_alternatives: paths(fields.texts("superblock_alternatives")),
+        without_superblock: fields.truth("without_superblock").unwrap_or(false),
         columns: columns(&fields),
         lines: lines.iter().map(|line| (line.reach(), line.required("text").value)).collect(),
         every: every.iter().map(|rule| rule_def(rule)).collect(),
         ops: ops.iter().map(|op| op_def(op, faults)).collect(),
-    });
+        name: table_name,
+    };
+    definitions.tables.push(definition);
 }
 
 fn columns(fields: &Fields<'_>) -> Vec<ColumnDef> {
     fields
-        .tables("column", "a column", &["key", "heading", "since", "until"])
+        .tables("column", "a column", &["key", "heading", "aspect", "remarks", "since", "until"])
         .iter()
         .map(|column| {
             let key = column.required("key");
             let heading = plain(column.text("heading")).unwrap_or_else(|| key.value.clone());
-            ColumnDef { key, heading, reach: column.reach() }
+            let remarks = column.truth("remarks").unwrap_or(false);
+            let aspect = plain(column.text("aspect")).unwrap_or_else(|| key.value.clone());
+            ColumnDef { key, heading, aspect, remarks, reach: column.reach() }
         })
         .collect()
 }
@@ -243,6 +283,8 @@ fn op_def(op: &Fields<'_>, faults: &Faults<'_>) -> OpDef {
         told_apart_by: op.texts("told_apart_by"),
         operations: op.optional_texts("operations").map(plains),
         superblock: op.optional_texts("superblock").map(plains),
+        superblock_alternatives: paths(op.texts("superblock_alternatives")),
+        without_superblock: op.truth("without_superblock").unwrap_or(false),
         rules: op.tables("rule", "a rule", RULE_KEYS).iter().map(|rule| rule_def(rule)).collect(),
     }
 }
@@ -274,6 +316,10 @@ fn plain(text: Option<At<String>>) -> Option<String> {
 
 fn plains(texts: Vec<At<String>>) -> Vec<String> {
     texts.into_iter().map(|text| text.value).collect()
+}
+
+fn paths(texts: Vec<At<String>>) -> Vec<Vec<String>> {
+    texts.into_iter().map(|text| path(&text.value)).collect()
 }
 
 fn path(text: &str) -> Vec<String> {

@@ -4,7 +4,19 @@
 pub(super) const FILES: &[(&str, &str)] = &[
     ("rules/locks.toml", include_str!("../../../rules/locks.toml")),
     ("rules/exceptions.toml", include_str!("../../../rules/exceptions.toml")),
+    ("rules/dentry_operations.toml", include_str!("../../../rules/dentry_operations.toml")),
     ("rules/inode_operations.toml", include_str!("../../../rules/inode_operations.toml")),
+    ("rules/xattr_handler.toml", include_str!("../../../rules/xattr_handler.toml")),
+    ("rules/super_operations.toml", include_str!("../../../rules/super_operations.toml")),
+    ("rules/file_system_type.toml", include_str!("../../../rules/file_system_type.toml")),
+    ("rules/address_space_operations.toml", include_str!("../../../rules/address_space_operations.toml")),
+    ("rules/file_lock_operations.toml", include_str!("../../../rules/file_lock_operations.toml")),
+    ("rules/lock_manager_operations.toml", include_str!("../../../rules/lock_manager_operations.toml")),
+    ("rules/buffer_head.toml", include_str!("../../../rules/buffer_head.toml")),
+    ("rules/block_device_operations.toml", include_str!("../../../rules/block_device_operations.toml")),
+    ("rules/file_operations.toml", include_str!("../../../rules/file_operations.toml")),
+    ("rules/dquot_operations.toml", include_str!("../../../rules/dquot_operations.toml")),
+    ("rules/vm_operations_struct.toml", include_str!("../../../rules/vm_operations_struct.toml")),
 ];
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::{
     fault::Problem,
-    model::{Argument, Condition, Demand, FactReader, Requirement, RoleSource},
+    model::{Argument, Condition, Demand, FactReader, LockOf, Requirement, RoleSource},
 };
 
 /// Names and values of constants.
@@ -24,15 +24,18 @@ pub(super) fn role(text: &str) -> Result<(RoleSource, Vec<String>), Problem> {
     if let Some(argument) = argument(head) {
         return Ok((RoleSource::Argument(argument), path));
     }
+    if head == "result" {
+        return Ok((RoleSource::Result, path));
+    }
     if is_name(head) { Ok((RoleSource::Role(head.to_owned()), path)) } else { Err(bad()) }
 }
 
-/// `inode#1`, `unsigned int#2`.
+/// `inode#1`, `unsigned int#2`, `folio *#1`.
 fn argument(text: &str) -> Option<Argument> {
     let (type_name, nth) = text.split_once('#')?;
     let nth = nth.parse().ok().filter(|nth| *nth > 0)?;
-    let is_type = !type_name.is_empty() && type_name.split(' ').all(is_name);
-    is_type.then(|| Argument { type_name: type_name.to_owned(), nth })
+    let pointed = type_name.strip_suffix(" *").unwrap_or(type_name);
+    pointed.split(' ').all(is_name).then(|| Argument { type_name: type_name.to_owned(), nth })
 }
 
 /// Whether a text is a C identifier.
@@ -71,9 +74,13 @@ pub(super) fn fact(text: &str, constants: &Constants) -> Result<FactReader, Prob
         "atomic" => return Ok(FactReader::Atomic),
         "in_interrupt" => return Ok(FactReader::InInterrupt),
         "in_rcu_callback" => return Ok(FactReader::InRcuCallback),
+        "in_rcu_walk" => return Ok(FactReader::InRcuWalk),
         "result < 0" => return Ok(FactReader::ResultNegative),
         "error(result)" => return Ok(FactReader::ResultIsErrorPointer),
         _ => {}
+    }
+    if let Some(inner) = text.strip_prefix("at_exit(").and_then(|rest| rest.strip_suffix(')')) {
+        return fact(inner, constants).map(|inner| FactReader::AtExit(Box::new(inner)));
     }
     if let Some((left, right)) = text.split_once(" != ") {
         return match [left, right].map(str::trim) {
@@ -132,35 +139,60 @@ fn member(text: &str) -> Option<(String, Vec<String>)> {
 /// `name(argument, …)`.
 fn call(text: &str) -> Option<FactReader> {
     let (name, rest) = text.split_once('(')?;
-    let arguments: Vec<_> = rest.strip_suffix(')')?.split(',').map(|part| part.trim().to_owned()).collect();
-    match (name, arguments.as_slice()) {
-        ("order", [first, second]) if is_name(first) && is_name(second) => {
-            Some(FactReader::Order(first.clone(), second.clone()))
-        }
-        ("acquired" | "released" | "eventually_released", [of]) => {
-            let (role, lock) = of.split_once('.').filter(|(role, lock)| is_name(role) && is_name(lock))?;
-            let (role, lock) = (role.to_owned(), lock.to_owned());
-            Some(match name {
-                "acquired" => FactReader::Acquired { role, lock },
-                "released" => FactReader::Released { role, lock },
-                _ => FactReader::EventuallyReleased { role, lock },
-            })
-        }
-        (_, [argument]) if is_name(argument) => {
-            let argument = argument.clone();
-            Some(match name {
-                "present" => FactReader::Present(argument),
-                "directory" => FactReader::IsDirectory(argument),
-                "called" => FactReader::Called(argument),
-                "eventually_called" => FactReader::EventuallyCalled(argument),
-                "called_from" => FactReader::CalledFrom(argument),
-                "in_syscall" => FactReader::InSyscall(argument),
-                "overlaps" => FactReader::Overlaps(argument),
-                _ => return None,
-            })
-        }
+    let arguments: Vec<_> = rest.strip_suffix(')')?.split(',').map(str::trim).collect();
+    match arguments.as_slice() {
+        [one] => call_of_one(name, one),
+        [first, second] => call_of_two(name, first, second),
         _ => None,
     }
+}
+
+fn call_of_one(name: &str, argument: &str) -> Option<FactReader> {
+    let role = || is_name(argument).then(|| argument.to_owned());
+    Some(match name {
+        "present" => FactReader::Present(role()?),
+        "directory" => FactReader::IsDirectory(role()?),
+        "all_locked" => FactReader::AllFoliosLocked(role()?),
+        "all_released" => FactReader::AllFoliosReleased(role()?),
+        "acquired" => FactReader::Acquired(lock_of(argument)?),
+        "released" => FactReader::Released(lock_of(argument)?),
+        "eventually_released" => FactReader::EventuallyReleased(lock_of(argument)?),
+        "called" => FactReader::Called(names(argument)?),
+        "called_op" => FactReader::CalledOp(names(argument)?),
+        "eventually_called" => FactReader::EventuallyCalled(names(argument)?),
+        "called_from" => FactReader::CalledFrom(names(argument)?),
+        "in_syscall" => FactReader::InSyscall(names(argument)?),
+        _ => return None,
+    })
+}
+
+fn call_of_two(name: &str, first: &str, second: &str) -> Option<FactReader> {
+    let name_of = |text: &str| is_name(text).then(|| text.to_owned());
+    Some(match name {
+        "order" => FactReader::Order(names(first)?, names(second)?),
+        "overlaps" => FactReader::Overlaps { role: name_of(first)?, op: name_of(second)? },
+        "strays" => FactReader::Strays { role: name_of(first)?, functions: names(second)? },
+        "bit" => {
+            let (role, path) = member(first)?;
+            FactReader::MemberBit { role, path, bit: name_of(second)? }
+        }
+        "counts_down" => {
+            let (role, path) = member(first)?;
+            FactReader::CountsDown { role, path, functions: names(second)? }
+        }
+        _ => return None,
+    })
+}
+
+/// Names with `|` between.
+fn names(text: &str) -> Option<Vec<String>> {
+    text.split('|').map(str::trim).map(|name| is_name(name).then(|| name.to_owned())).collect()
+}
+
+/// `role.lock`.
+pub(super) fn lock_of(text: &str) -> Option<LockOf> {
+    let (role, lock) = text.split_once('.').filter(|(role, lock)| is_name(role) && is_name(lock))?;
+    Some(LockOf { role: role.to_owned(), lock: lock.to_owned() })
 }
 
 /// `fact` or `not fact`.
@@ -234,6 +266,8 @@ mod tests {
         assert_eq!(from, RoleSource::Argument(Argument { type_name: "path".into(), nth: 1 }));
         assert_eq!(path, ["dentry", "d_inode"]);
         assert_eq!(role("source_parent.i_sb").unwrap().0, RoleSource::Role("source_parent".into()));
+        assert_eq!(role("result.d_sb").unwrap().0, RoleSource::Result);
+        assert!(matches!(role("folio *#1").unwrap().0, RoleSource::Argument(to) if to.type_name == "folio *"));
     }
 
     #[test]
@@ -262,8 +296,11 @@ mod tests {
             read("wbc.sync_mode == 0"),
             FactReader::MemberEquals { role: "wbc".into(), path: vec!["sync_mode".into()], value: 0 }
         );
-        assert_eq!(read("order(f, g)"), FactReader::Order("f".into(), "g".into()));
-        assert_eq!(read("acquired(m.l)"), FactReader::Acquired { role: "m".into(), lock: "l".into() });
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        assert_eq!(read("order(f | g, h)"), FactReader::Order(names(&["f", "g"]), names(&["h"])));
+        assert_eq!(read("acquired(m.l)"), FactReader::Acquired(LockOf { role: "m".into(), lock: "l".into() }));
+        let bit = FactReader::MemberBit { role: "m".into(), path: names(&["flags"]), bit: "PG_dirty".into() };
+        assert_eq!(read("at_exit(bit(m.flags, PG_dirty))"), FactReader::AtExit(Box::new(bit)));
         for text in [
             "slept",
             "atomic",
@@ -278,7 +315,13 @@ mod tests {
             "eventually_called(f)",
             "called_from(f)",
             "in_syscall(ustat)",
-            "overlaps(sb)",
+            "in_rcu_walk",
+            "called_op(a | b)",
+            "overlaps(sb, quota_write)",
+            "strays(m, f)",
+            "counts_down(m.count, f)",
+            "all_locked(m)",
+            "all_released(m)",
             "released(a.b)",
             "eventually_released(a.b)",
         ] {
@@ -291,9 +334,21 @@ mod tests {
         let refuse = |text| fact(text, &constants()).unwrap_err();
         assert_eq!(refuse("int#1 & NOPE"), Problem::UnknownConstant("NOPE".into()));
         assert_eq!(refuse("int#1 & WIDE"), Problem::NumberTooLarge { value: "WIDE".into(), bits: 32 });
-        for text in
-            ["", "sleeps", "a != ", "present()", "present(a", "called(f g)", "order(f)", "acquired(a)", "& 1", "a & "]
-        {
+        for text in [
+            "",
+            "sleeps",
+            "a != ",
+            "present()",
+            "present(a",
+            "called(f g)",
+            "called(f |)",
+            "bit(m, PG)",
+            "overlaps(sb)",
+            "order(f)",
+            "acquired(a)",
+            "& 1",
+            "a & ",
+        ] {
             assert!(matches!(refuse(text), Problem::BadFact(_)), "{text}: {:?}", refuse(text));
         }
     }

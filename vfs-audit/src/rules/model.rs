@@ -28,6 +28,8 @@ pub struct Table {
     pub name: String,
     /// Heading of its section in the document (`xattr_handler operations`).
     pub section: String,
+    /// Structs that hold its ops' slots, for kernels that have split the struct; the first that has the slot counts.
+    pub structs: Vec<String>,
     /// Path from the identity role's object to the operations table (`i_op`); empty when the object is the table.
     pub operations: Vec<String>,
     /// Path from the identity role's object to its superblock (`i_sb`); empty when the object is the superblock.
@@ -57,6 +59,10 @@ pub struct Op {
     pub operations: Option<Vec<String>>,
     /// Path to the superblock where this op differs from its table's.
     pub superblock: Option<Vec<String>>,
+    /// Other paths to the superblock, for kernels whose structs differ.
+    pub superblock_alternatives: Vec<Vec<String>>,
+    /// No superblock can be reached from what the op is called with.
+    pub without_superblock: bool,
     /// What the document says about it.
     pub rules: Vec<Rule>,
 }
@@ -90,12 +96,15 @@ pub enum RoleSource {
     Argument(Argument),
     /// Another role, named earlier.
     Role(String),
+    /// What the callback returned; such a role has an object at exit only.
+    Result,
 }
 
 /// An argument by type, as the struct member's prototype in BTF gives it: releases move arguments, types stay.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Argument {
-    /// Struct name of a pointer (`inode`), or the name of a base type or typedef (`unsigned int`, `umode_t`).
+    /// Struct name of a pointer (`inode`), or the name of a base type or typedef (`unsigned int`, `umode_t`). With a `*` at
+    /// its end (`folio *`) the argument points to a pointer that the callback fills: such a role is read at exit.
     pub type_name: String,
     /// Which of the arguments of this type, from 1.
     pub nth: u8,
@@ -141,6 +150,17 @@ pub enum FactReader {
         /// Value.
         value: i64,
     },
+    /// `bit(role.member, ENUMERATOR)`: one bit of a member, numbered by an enumerator that BTF knows (`PG_writeback`).
+    MemberBit {
+        /// Role whose object has the member.
+        role: String,
+        /// Member, as a path.
+        path: Vec<String>,
+        /// Enumerator that numbers the bit.
+        bit: String,
+    },
+    /// `at_exit(fact)`: another fact, read once more at the return.
+    AtExit(Box<FactReader>),
     /// `result < 0` (at exit): the callback returned a negative number.
     ResultNegative,
     /// `error(result)` (at exit): the callback returned an error pointer.
@@ -149,45 +169,59 @@ pub enum FactReader {
     ResultEquals(i64),
     /// `result & mask` (at exit): not zero.
     ResultMask(u64),
-    /// `called(function)` (at exit): the function ran on this task between entry and exit.
-    Called(String),
-    /// `order(a, b)` (at exit): both ran on this task between entry and exit, and `a` before `b`.
-    Order(String, String),
+    /// `called(f | g)` (at exit): one of the functions ran on this task between entry and exit.
+    Called(Vec<String>),
+    /// `called_op(op | op)` (at exit): a callback of one of the ops ran on this task between entry and exit.
+    CalledOp(Vec<String>),
+    /// `order(f | g, h | i)` (at exit): one of each ran on this task between entry and exit, one of the first ones first.
+    Order(Vec<String>, Vec<String>),
     /// `acquired(role.lock)` (at exit): the task acquired the lock between entry and exit.
-    Acquired {
-        /// Role whose object embeds the lock.
-        role: String,
-        /// Lock class.
-        lock: String,
-    },
+    Acquired(LockOf),
     /// `released(role.lock)` (at exit): the task released the lock between entry and exit.
-    Released {
-        /// Role whose object embeds the lock.
-        role: String,
-        /// Lock class.
-        lock: String,
-    },
+    Released(LockOf),
     /// `eventually_released(role.lock)` (at exit): the lock was released before the return or by a later completion.
-    EventuallyReleased {
-        /// Role whose object embeds the lock.
+    EventuallyReleased(LockOf),
+    /// `eventually_called(f | g)` (at exit): one of the functions ran for the same object before the return or later.
+    EventuallyCalled(Vec<String>),
+    /// `counts_down(role.member, f | g)` (at exit): the member fell by as much as the functions ran.
+    CountsDown {
+        /// Role whose object has the member.
         role: String,
-        /// Lock class.
-        lock: String,
+        /// Member, as a path.
+        path: Vec<String>,
+        /// Functions that are counted.
+        functions: Vec<String>,
     },
-    /// `eventually_called(function)` (at exit): the function ran for the same object before the return or later.
-    EventuallyCalled(String),
-    /// `called_from(function)`: the function is on the task's stack.
-    CalledFrom(String),
-    /// `in_syscall(name)`: the task is in this system call.
-    InSyscall(String),
-    /// `overlaps(role)`: another invocation of an op of this table is under way for the same object of the role.
-    Overlaps(String),
+    /// `strays(role, f | g)` (at exit): one of the functions ran for an object that is not the role's.
+    Strays {
+        /// Role whose object it should be for.
+        role: String,
+        /// Functions.
+        functions: Vec<String>,
+    },
+    /// `called_from(f | g)`: one of the functions is on the task's stack.
+    CalledFrom(Vec<String>),
+    /// `in_syscall(name | name)`: the task is in one of these system calls.
+    InSyscall(Vec<String>),
+    /// `overlaps(role, op)` (at exit): an invocation of the op for the role's object was under way at the same time.
+    Overlaps {
+        /// Role.
+        role: String,
+        /// Op of the same table.
+        op: String,
+    },
+    /// `all_locked(role)`: every folio that the role's object stands for (a readahead window, an iterator) is locked.
+    AllFoliosLocked(String),
+    /// `all_released(role)` (at exit): every such folio was unlocked before the return or by a later completion.
+    AllFoliosReleased(String),
     /// `atomic`: sleeping is not allowed (preemption or interrupts off, a spinlock held, an RCU read side entered).
     Atomic,
     /// `in_interrupt`: hard or soft interrupt context.
     InInterrupt,
     /// `in_rcu_callback`: called by RCU after a grace period.
     InRcuCallback,
+    /// `in_rcu_walk`: the task is walking a path in rcu-walk mode.
+    InRcuWalk,
 }
 
 impl FactReader {
@@ -200,34 +234,88 @@ impl FactReader {
     pub fn is_of_exit(&self) -> bool {
         match self {
             Self::Slept
+            | Self::AtExit(_)
             | Self::ResultNegative
             | Self::ResultIsErrorPointer
             | Self::ResultEquals(_)
             | Self::ResultMask(_)
             | Self::Called(_)
+            | Self::CalledOp(_)
             | Self::Order(..)
-            | Self::Acquired { .. }
-            | Self::Released { .. }
-            | Self::EventuallyReleased { .. }
+            | Self::Acquired(_)
+            | Self::Released(_)
+            | Self::EventuallyReleased(_)
             | Self::EventuallyCalled(_)
-            | Self::Overlaps(_) => true,
+            | Self::CountsDown { .. }
+            | Self::Strays { .. }
+            | Self::AllFoliosReleased(_)
+            | Self::Overlaps { .. } => true,
             Self::RolesDiffer(..)
             | Self::Present(_)
             | Self::IsDirectory(_)
             | Self::Mask(..)
             | Self::MemberMask { .. }
             | Self::MemberEquals { .. }
+            | Self::MemberBit { .. }
             | Self::CalledFrom(_)
             | Self::InSyscall(_)
+            | Self::AllFoliosLocked(_)
             | Self::Atomic
             | Self::InInterrupt
-            | Self::InRcuCallback => false,
+            | Self::InRcuCallback
+            | Self::InRcuWalk => false,
         }
     }
 
     /// Whether the fact takes one of the plan's flag bits.
     pub fn takes_a_flag(&self) -> bool {
-        !self.is_of_exit() && !matches!(self, Self::Atomic | Self::InInterrupt | Self::InRcuCallback)
+        matches!(
+            self,
+            Self::RolesDiffer(..)
+                | Self::Present(_)
+                | Self::IsDirectory(_)
+                | Self::Mask(..)
+                | Self::MemberMask { .. }
+                | Self::MemberEquals { .. }
+                | Self::MemberBit { .. }
+        )
+    }
+
+    /// Roles that the reader needs.
+    pub fn roles(&self) -> Vec<&str> {
+        match self {
+            Self::RolesDiffer(a, b) => vec![a, b],
+            Self::Present(role)
+            | Self::IsDirectory(role)
+            | Self::AllFoliosLocked(role)
+            | Self::AllFoliosReleased(role)
+            | Self::Overlaps { role, .. }
+            | Self::MemberMask { role, .. }
+            | Self::MemberEquals { role, .. }
+            | Self::MemberBit { role, .. }
+            | Self::CountsDown { role, .. }
+            | Self::Strays { role, .. }
+            | Self::Acquired(LockOf { role, .. })
+            | Self::Released(LockOf { role, .. })
+            | Self::EventuallyReleased(LockOf { role, .. }) => vec![role],
+            Self::AtExit(inner) => inner.roles(),
+            Self::Mask(..)
+            | Self::Slept
+            | Self::ResultNegative
+            | Self::ResultIsErrorPointer
+            | Self::ResultEquals(_)
+            | Self::ResultMask(_)
+            | Self::Called(_)
+            | Self::CalledOp(_)
+            | Self::Order(..)
+            | Self::EventuallyCalled(_)
+            | Self::CalledFrom(_)
+            | Self::InSyscall(_)
+            | Self::Atomic
+            | Self::InInterrupt
+            | Self::InRcuCallback
+            | Self::InRcuWalk => Vec::new(),
+        }
     }
 }
 

@@ -77,6 +77,7 @@ fn table(definition: &TableDef, scope: &Scope<'_>) -> Table {
     Table {
         name: definition.name.value.clone(),
         section: definition.section.clone(),
+        structs: definition.structs.clone(),
         operations: definition.operations.clone(),
         superblock: definition.superblock.clone(),
         columns: columns.iter().map(|column| column.heading.clone()).collect(),
@@ -108,6 +109,8 @@ fn op(table: &TableDef, definition: &OpDef, columns: &[&ColumnDef], scope: &Scop
         cells: cells(table, definition, columns, scope),
         operations: definition.operations.clone(),
         superblock: definition.superblock.clone(),
+        superblock_alternatives: definition.superblock_alternatives.clone(),
+        without_superblock: definition.without_superblock || table.without_superblock,
         ..Op::default()
     };
     let rules: Vec<_> = definition.rules.iter().filter(|rule| rule.reach.contains(scope.release)).collect();
@@ -120,6 +123,9 @@ fn op(table: &TableDef, definition: &OpDef, columns: &[&ColumnDef], scope: &Scop
     op.facts = facts(fact_texts, &op, scope);
     op.told_apart_by = conditions(&definition.told_apart_by, &op, scope);
     let all: Vec<_> = rules.into_iter().chain(every).collect();
+    if op.superblock_alternatives.is_empty() {
+        op.superblock_alternatives.clone_from(&table.superblock_alternatives);
+    }
     op.rules = statement::rules(&statement::Place { table, definition, op: &op, columns, scope }, &all);
     drop_unused_facts(&mut op);
     check_bounds(&op, definition, scope);
@@ -203,49 +209,18 @@ fn facts<'d>(texts: impl Iterator<Item = &'d (At<String>, At<String>)>, op: &Op,
         let Some(mut reader) = scope.faults.keep(&text.place, expression::fact(&text.value, scope.constants)) else {
             continue;
         };
-        for role in roles_of(&reader) {
+        for role in reader.roles() {
             check_role(role, text, op, scope);
         }
-        if let FactReader::Acquired { lock, .. }
-        | FactReader::Released { lock, .. }
-        | FactReader::EventuallyReleased { lock, .. } = &mut reader
-        {
-            match scope.lock(lock) {
-                Some(class) => lock.clone_from(&class.name),
-                None => scope.faults.note(&text.place, Problem::UnknownLock(lock.clone())),
+        if let FactReader::Acquired(of) | FactReader::Released(of) | FactReader::EventuallyReleased(of) = &mut reader {
+            match scope.lock(&of.lock) {
+                Some(class) => of.lock.clone_from(&class.name),
+                None => scope.faults.note(&text.place, Problem::UnknownLock(of.lock.clone())),
             }
         }
         facts.push(Fact { name: name.value.clone(), reader });
     }
     facts
-}
-
-fn roles_of(reader: &FactReader) -> Vec<&str> {
-    match reader {
-        FactReader::RolesDiffer(a, b) => vec![a, b],
-        FactReader::Present(role)
-        | FactReader::IsDirectory(role)
-        | FactReader::Overlaps(role)
-        | FactReader::MemberMask { role, .. }
-        | FactReader::MemberEquals { role, .. }
-        | FactReader::Acquired { role, .. }
-        | FactReader::Released { role, .. }
-        | FactReader::EventuallyReleased { role, .. } => vec![role],
-        FactReader::Mask(..)
-        | FactReader::Slept
-        | FactReader::ResultNegative
-        | FactReader::ResultIsErrorPointer
-        | FactReader::ResultEquals(_)
-        | FactReader::ResultMask(_)
-        | FactReader::Called(_)
-        | FactReader::Order(..)
-        | FactReader::EventuallyCalled(_)
-        | FactReader::CalledFrom(_)
-        | FactReader::InSyscall(_)
-        | FactReader::Atomic
-        | FactReader::InInterrupt
-        | FactReader::InRcuCallback => Vec::new(),
-    }
 }
 
 /// Notes a role that the op does not have.

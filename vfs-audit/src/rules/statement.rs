@@ -44,30 +44,33 @@ pub(super) fn rules(place: &Place<'_>, definitions: &[&RuleDef]) -> Vec<Rule> {
 /// A blank cell says nothing, and that has an entry; a cell with text needs a rule that cites it.
 fn add_undocumented(rules: &mut Vec<Rule>, place: &Place<'_>) {
     let cited: BTreeSet<String> = rules.iter().flat_map(|rule| rule.cites.iter().cloned()).collect();
-    for Cell { column, text } in place.op.cells.iter().filter(|cell| !cited.contains(&cell.column)) {
-        if text.is_empty() {
-            rules.push(undocumented(column, place));
-        } else {
-            let (op, column, text) = (place.op.name.clone(), column.clone(), text.clone());
+    for column in place.columns {
+        let Some(cell) = place.op.cells.iter().find(|cell| cell.column == column.heading) else { continue };
+        if cited.contains(&cell.column) {
+            continue;
+        }
+        if !cell.text.is_empty() {
+            let (op, column, text) = (place.op.name.clone(), cell.column.clone(), cell.text.clone());
             let problem = Problem::CellWithoutRule { op, column, text, release: place.scope.release };
             place.scope.faults.note(&place.definition.name.place, problem);
+        } else if !column.remarks {
+            rules.push(undocumented(column, place));
         }
     }
 }
 
-fn undocumented(column: &str, place: &Place<'_>) -> Rule {
-    let words = column.split(|letter: char| !letter.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
-    let aspect = words.collect::<Vec<_>>().join("_");
+fn undocumented(column: &ColumnDef, place: &Place<'_>) -> Rule {
+    let (op, heading) = (&place.op.name, &column.heading);
     Rule {
-        id: format!("{}.{}.{aspect}", place.table.name.value, place.op.name),
+        id: format!("{}.{op}.{}", place.table.name.value, column.aspect),
         point: Point::Entry,
         when: Vec::new(),
         requires: Vec::new(),
-        why_not_judged: Some(format!("the cell `{column}` is blank, which is no statement")),
+        why_not_judged: Some(format!("the cell `{heading}` is blank, which is no statement")),
         document: String::new(),
-        statement: format!("The document leaves open what `{}` is called with in column `{column}`.", place.op.name),
+        statement: format!("The document says nothing of `{heading}` for `{op}`."),
         standing: Standing::Undocumented,
-        cites: vec![column.to_owned()],
+        cites: vec![heading.clone()],
         observes: Vec::new(),
         misses: String::new(),
         since: None,
@@ -198,10 +201,10 @@ fn resolve_lock(role: &str, lock: &str, text: &At<String>, place: &Place<'_>) ->
 fn observes(definition: &RuleDef, place: &Place<'_>) -> Vec<LockOf> {
     let mut observed = Vec::new();
     for text in &definition.observes {
-        match text.value.split_once('.') {
-            Some((role, lock)) => {
-                let lock = resolve_lock(role, lock, text, place);
-                observed.push(LockOf { role: role.to_owned(), lock });
+        match expression::lock_of(&text.value) {
+            Some(LockOf { role, lock }) => {
+                let lock = resolve_lock(&role, &lock, text, place);
+                observed.push(LockOf { role, lock });
             }
             None => place.scope.faults.note(&text.place, Problem::BadRequirement(text.value.clone())),
         }

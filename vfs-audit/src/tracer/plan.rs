@@ -239,6 +239,7 @@ impl<'a> Compiler<'a> {
                 let index = self.role(name)?;
                 self.follow(FROM_ROLE | index as u8, &self.roles[index].owner, path)
             }
+            RoleSource::Result => Err("objects that a callback returns are not read yet".to_owned()),
         }
     }
 
