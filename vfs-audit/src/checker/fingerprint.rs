@@ -20,8 +20,7 @@ pub(super) fn fingerprint(rule: &str, observation: &Observation, findings: &[Fin
     take(&observation.fs);
     take(symbol(&observation.caller));
     for finding in findings {
-        take(&finding.required);
-        take(&finding.found);
+        take(&finding.code);
     }
     format!("{hash:016x}")
 }

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     observation::{LockReading, Observation},
-    rules::{Condition, Demand, Requirement, Rule},
+    rules::{Condition, Demand, Op, Requirement, Rule},
 };
 
 /// What a broken requirement demanded and what was seen instead.
@@ -15,6 +15,8 @@ use crate::{
 pub(super) struct Finding {
     pub(super) required: String,
     pub(super) found: String,
+    /// What was seen, in words that never change: part of the fingerprint.
+    pub(super) code: String,
 }
 
 /// A rule's outcome with what the report needs beside it.
@@ -49,9 +51,17 @@ enum Holds {
     Unread(String),
 }
 
+/// What a rule is judged on.
+#[derive(Clone, Copy)]
+pub(super) struct Evidenced<'a> {
+    pub(super) op: &'a Op,
+    pub(super) observation: &'a Observation,
+    pub(super) strict: bool,
+}
+
 /// Judges one observation by one rule.
-pub(super) fn judge(rule: &Rule, observation: &Observation, strict: bool) -> RuleOutcome {
-    match conditions_hold(&rule.when, observation) {
+pub(super) fn judge(rule: &Rule, on: Evidenced<'_>) -> RuleOutcome {
+    match conditions_hold(&rule.when, on.observation) {
         Holds::No => return RuleOutcome::plain(Outcome::NotApplicable),
         Holds::Unread(why) => return RuleOutcome::plain(Outcome::Unknown(why)),
         Holds::Yes => {}
@@ -59,7 +69,7 @@ pub(super) fn judge(rule: &Rule, observation: &Observation, strict: bool) -> Rul
     if rule.requires.is_empty() {
         return RuleOutcome::plain(Outcome::NotJudged);
     }
-    combine(rule.requires.iter().map(|requirement| part(requirement, observation, strict)))
+    combine(rule.requires.iter().map(|requirement| part(requirement, on)))
 }
 
 /// All requirements together: a certain break decides, then a suspected one, then a doubt.
@@ -109,21 +119,22 @@ fn conditions_hold(conditions: &[Condition], observation: &Observation) -> Holds
     unread.map_or(Holds::Yes, |fact| Holds::Unread(format!("the fact `{fact}` was not read")))
 }
 
-fn part(requirement: &Requirement, observation: &Observation, strict: bool) -> Part {
+fn part(requirement: &Requirement, on: Evidenced<'_>) -> Part {
     match requirement {
-        Requirement::Lock { role, lock, demand } => lock_part(role, lock, *demand, observation, strict),
-        Requirement::Fact(condition) => fact_part(condition, observation),
-        Requirement::Any(choices) => any_part(choices, observation, strict),
-        Requirement::If(conditions, inner) => match conditions_hold(conditions, observation) {
+        Requirement::Lock { role, lock, demand } => lock_part(role, lock, *demand, on),
+        Requirement::Fact(condition) => fact_part(condition, on),
+        Requirement::Any(choices) => any_part(choices, on),
+        Requirement::If(conditions, inner) => match conditions_hold(conditions, on.observation) {
             Holds::No => Part::NotApplicable,
             Holds::Unread(why) => Part::Unknown(why),
-            Holds::Yes => part(inner, observation, strict),
+            Holds::Yes => part(inner, on),
         },
     }
 }
 
-fn lock_part(role: &str, lock: &str, demand: Demand, observation: &Observation, strict: bool) -> Part {
-    let demand = if strict && demand == Demand::NotPromised { Demand::NotHeld } else { demand };
+fn lock_part(role: &str, lock: &str, demand: Demand, on: Evidenced<'_>) -> Part {
+    let observation = on.observation;
+    let demand = if on.strict && demand == Demand::NotPromised { Demand::NotHeld } else { demand };
     if demand == Demand::NotPromised {
         return Part::NotPromised;
     }
@@ -140,7 +151,8 @@ fn lock_part(role: &str, lock: &str, demand: Demand, observation: &Observation, 
             let name = wording::lock_of(role, lock);
             let required = format!("{name} {}", wording::demand(demand));
             let found = format!("{name}: {}", wording::reading(*reading, observation.history_complete));
-            Part::Broken(evidence, Finding { required, found })
+            let code = format!("{role}.{lock}: {}", wording::state(*reading, observation.history_complete));
+            Part::Broken(evidence, Finding { required, found, code })
         }
     }
 }
@@ -151,25 +163,26 @@ pub(super) fn reading<'o>(role: &str, lock: &str, observation: &'o Observation) 
 }
 
 /// A fact is read at the callback itself or followed through it, so a wrong one is known as a history is.
-fn fact_part(condition: &Condition, observation: &Observation) -> Part {
-    match observation.facts.get(&condition.fact) {
+fn fact_part(condition: &Condition, on: Evidenced<'_>) -> Part {
+    match on.observation.facts.get(&condition.fact) {
         None => Part::Unknown(format!("the fact `{}` was not read", condition.fact)),
         Some(value) if *value == condition.is => Part::Met { unproven: false },
         Some(value) => {
-            let words = |is: bool| if is { condition.fact.clone() } else { format!("not {}", condition.fact) };
-            let finding = Finding { required: words(condition.is), found: words(*value) };
-            Part::Broken(Evidence::History, finding)
+            let required = wording::fact(condition, on.op);
+            let found = wording::fact(&Condition { is: *value, ..condition.clone() }, on.op);
+            let code = format!("{}: {value}", condition.fact);
+            Part::Broken(Evidence::History, Finding { required, found, code })
         }
     }
 }
 
 /// One met choice is enough; a break is as certain as the least certain choice.
-fn any_part(choices: &[Requirement], observation: &Observation, strict: bool) -> Part {
+fn any_part(choices: &[Requirement], on: Evidenced<'_>) -> Part {
     let mut doubt = None;
     let mut not_promised = false;
     let mut broken: Option<(Evidence, Vec<Finding>)> = None;
     for choice in choices {
-        match part(choice, observation, strict) {
+        match part(choice, on) {
             Part::Met { unproven } => return Part::Met { unproven },
             Part::Unknown(why) => {
                 doubt.get_or_insert(why);
@@ -189,8 +202,8 @@ fn any_part(choices: &[Requirement], observation: &Observation, strict: bool) ->
         (None, None) => Part::NotApplicable,
         (None, Some((evidence, findings))) => {
             let join = |text: fn(&Finding) -> &str, with| findings.iter().map(text).collect::<Vec<_>>().join(with);
-            let finding = Finding { required: join(|f| &f.required, " or "), found: join(|f| &f.found, "; ") };
-            Part::Broken(evidence, finding)
+            let (required, found) = (join(|finding| &finding.required, " or "), join(|finding| &finding.found, "; "));
+            Part::Broken(evidence, Finding { required, found, code: join(|finding| &finding.code, "; ") })
         }
     }
 }

@@ -30,14 +30,16 @@ mod fingerprint;
 mod groups;
 mod judge;
 mod outcome;
+mod sample;
 mod tally;
 mod verdict;
-pub(crate) mod wording;
+mod wording;
 
 use std::collections::{BTreeMap, HashMap};
 
 pub use groups::GROUPS_MAX;
 pub use outcome::{Doubt, Holding, Judgement, holding, outcome, witnesses_disagree};
+pub use sample::{Want, sample};
 pub use verdict::{Disagreement, Evidence, Excepted, Findings, Outcome, RuleVerdict, SetApart, Verdict, Violation};
 
 use crate::{
@@ -45,7 +47,7 @@ use crate::{
     rules::{Catalogue, Exception, Op, Read, Rule, Standing, glob},
 };
 use groups::{Broken, Groups};
-use judge::{RuleOutcome, judge};
+use judge::{Evidenced, RuleOutcome, judge};
 use tally::{Tally, bump};
 
 /// How to check.
@@ -107,19 +109,20 @@ impl<'a> Checker<'a> {
     /// Takes one observation in, all of its invocations at once.
     pub fn feed(&mut self, observation: &Observation) {
         self.groups.add_disagreements(observation);
+        let at_entry = observation.point == Point::Entry;
+        if observation.route == Route::Direct {
+            if at_entry {
+                self.groups.add_set_apart(observation);
+            }
+            return;
+        }
         let candidates = self.candidates(observation);
-        let counts = if observation.point == Point::Entry { observation.count } else { 0 };
+        let counts = if at_entry { observation.count } else { 0 };
         let Some(&this) = candidates.first() else {
             bump(&mut self.strangers, &format!("{}.{}", observation.table, observation.op), counts);
             return;
         };
         self.ops[this].invocations += counts;
-        if observation.route == Route::Direct {
-            if counts > 0 {
-                self.groups.add_set_apart(observation);
-            }
-            return;
-        }
         let op = self.ops[this].op;
         for (index, rule) in op.rules.iter().enumerate().filter(|(_, rule)| rule.point == observation.point) {
             self.apply(this, index, rule, &candidates[1..], observation);
@@ -143,9 +146,11 @@ impl<'a> Checker<'a> {
     }
 
     fn apply(&mut self, op: usize, index: usize, rule: &'a Rule, others: &[usize], observation: &Observation) {
-        let mut result = judge(rule, observation, self.options.strict);
+        let mut result = self.judged(op, rule, observation);
         self.weigh(&mut result, op, rule, others, observation);
-        self.record_seen(op, index, rule, observation);
+        if rule.standing != Standing::Judged && result.outcome != Outcome::NotApplicable {
+            self.record_seen(op, index, rule, observation);
+        }
         if let Outcome::Violated(evidence) = result.outcome {
             let exception = self.catalogue.exceptions.iter().find(|known| is_excepted(known, rule, observation));
             let broken = Broken { rule: &rule.id, observation, evidence, findings: &result.findings };
@@ -158,11 +163,15 @@ impl<'a> Checker<'a> {
         self.ops[op].tallies[index].add(&result, &observation.fs, observation.count);
     }
 
+    fn judged(&self, op: usize, rule: &Rule, observation: &Observation) -> RuleOutcome {
+        judge(rule, Evidenced { op: self.ops[op].op, observation, strict: self.options.strict })
+    }
+
     /// Lowers what an unknown route or an uncertain op leaves uncertain.
     fn weigh(&self, result: &mut RuleOutcome, op: usize, rule: &Rule, others: &[usize], observation: &Observation) {
         let agreed = others.iter().all(|other| {
             let twin = self.twin(op, rule, *other);
-            twin.is_some_and(|twin| same_kind(&judge(twin, observation, self.options.strict).outcome, &result.outcome))
+            twin.is_some_and(|twin| same_kind(&self.judged(*other, twin, observation).outcome, &result.outcome))
         });
         match &result.outcome {
             Outcome::Violated(_) if !agreed || observation.route == Route::Unknown => {
@@ -190,9 +199,6 @@ impl<'a> Checker<'a> {
 
     /// Where nothing is judged, what was seen is the report.
     fn record_seen(&mut self, op: usize, index: usize, rule: &Rule, observation: &Observation) {
-        if rule.standing == Standing::Judged {
-            return;
-        }
         for read in rule.reads() {
             let Read::Lock { role, lock } = read else { continue };
             if let Some(reading) = judge::reading(role, lock, observation) {

@@ -32,6 +32,7 @@ fn is_met(judgement: Judgement) -> bool {
 }
 
 /// The design's table of the two witnesses, row by row: held, not held, or not known.
+#[expect(clippy::match_same_arms, reason = "one arm per row of the table")]
 fn held_by_the_design(word: Word, tracked: Tracked, complete: bool) -> Option<bool> {
     match (word, tracked, complete) {
         (Word::ExclusiveSelf, ..) => Some(true),
@@ -61,6 +62,7 @@ fn held_is_what_the_table_of_the_two_witnesses_says() {
 }
 
 #[test]
+#[expect(clippy::match_same_arms, reason = "one arm per thing that the witnesses can say")]
 fn exclusive_is_never_met_by_readers_and_always_by_this_task_as_the_writer() {
     for (word, tracked, complete) in every_reading() {
         let result = judged(Demand::Exclusive, word, tracked, complete);

@@ -125,6 +125,7 @@ fn a_fingerprint_changes_with_what_was_found_and_with_nothing_else() {
     (moved.caller, moved.sb_id, moved.count) = ("vfs_create.part.0+0x7/0x90".into(), "vdb".into(), 9);
     assert_eq!(print(moved), base);
     assert_ne!(print(create((Word::Readers, Tracked::Shared))), base);
+    assert_eq!(print(create((Word::ExclusiveOther, Tracked::None))), base, "not held either way");
     let mut elsewhere = create(FREE);
     elsewhere.caller = "nfsd_create+0x1".into();
     assert_ne!(print(elsewhere), base);

@@ -3,7 +3,7 @@
 use crate::{
     checker::outcome::{Holding, holding},
     observation::{LockReading, Tracked, Word},
-    rules::{Condition, Demand, GLOBAL_ROLE, Requirement},
+    rules::{Condition, Demand, GLOBAL_ROLE, Op},
 };
 
 /// A lock of a role (`i_rwsem of dir`).
@@ -12,7 +12,7 @@ pub(super) fn lock_of(role: &str, lock: &str) -> String {
 }
 
 /// A demand (`held exclusive`).
-pub(crate) fn demand(demand: Demand) -> &'static str {
+pub(super) fn demand(demand: Demand) -> &'static str {
     match demand {
         Demand::SharedAtLeast => "held at least shared",
         Demand::Exclusive => "held exclusive",
@@ -23,28 +23,13 @@ pub(crate) fn demand(demand: Demand) -> &'static str {
     }
 }
 
-fn condition(condition: &Condition) -> String {
-    let not = if condition.is { "" } else { "not " };
-    format!("{not}{}", condition.fact)
-}
-
-fn conditions(all: &[Condition]) -> String {
-    all.iter().map(condition).collect::<Vec<_>>().join(" and ")
-}
-
-/// A requirement (`i_rwsem of source held exclusive if not source_is_directory`).
-pub(crate) fn requirement(wanted: &Requirement) -> String {
-    match wanted {
-        Requirement::Lock { role, lock, demand: wanted } => format!("{} {}", lock_of(role, lock), demand(*wanted)),
-        Requirement::Fact(wanted) => condition(wanted),
-        Requirement::Any(choices) => choices.iter().map(requirement).collect::<Vec<_>>().join(" or "),
-        Requirement::If(when, inner) => format!("{} if {}", requirement(inner), conditions(when)),
+/// A fact with what it means (`not acquired: acquired(mapping.invalidate_lock)`), unless its name says so already.
+pub(super) fn fact(condition: &Condition, op: &Op) -> String {
+    let meaning = op.facts.iter().find(|fact| fact.name == condition.fact).map(|fact| fact.reader.to_string());
+    match meaning {
+        Some(meaning) if meaning != condition.fact => format!("{condition}: {meaning}"),
+        _ => condition.to_string(),
     }
-}
-
-/// All requirements of a rule.
-pub(crate) fn requirements(all: &[Requirement]) -> String {
-    all.iter().map(requirement).collect::<Vec<_>>().join("; ")
 }
 
 /// What was seen of a lock (`free (the lock word proves it)`).
@@ -81,7 +66,8 @@ pub(super) fn reading(reading: LockReading, history_complete: bool) -> &'static 
     }
 }
 
-/// How a lock is held in one or two words, for the record of rules that are not judged.
+/// How a lock is held in one or two words. They are part of fingerprints and of the record of rules that are not judged:
+/// changing one makes every baseline that has it miss.
 pub(super) fn state(reading: LockReading, history_complete: bool) -> &'static str {
     let LockReading::Read { word, tracked } = reading else { return "no object" };
     match holding(word, tracked, history_complete) {

@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 
 use super::{
+    fact::FactReader,
     fault::Problem,
-    model::{Argument, Condition, Demand, FactReader, LockOf, Requirement, RoleSource},
+    model::{Argument, Condition, Demand, LockOf, Requirement, RoleSource},
 };
 
 /// Names and values of constants.

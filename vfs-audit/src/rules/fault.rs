@@ -164,6 +164,30 @@ pub enum Problem {
 }
 
 impl Problem {
+    /// Whether two problems are the same but for the release they were found in.
+    pub(super) fn is_same_but_for_release(&self, other: &Self) -> bool {
+        let mut here = self.clone();
+        if let (Some(release), Some(theirs)) = (here.release_mut(), other.clone().release_mut()) {
+            *release = *theirs;
+        }
+        here == *other
+    }
+
+    fn release_mut(&mut self) -> Option<&mut Release> {
+        if let Self::Duplicate { release, .. }
+        | Self::TooMany { release, .. }
+        | Self::MissingCell { release, .. }
+        | Self::CellsTwice { release, .. }
+        | Self::UnknownColumn { release, .. }
+        | Self::CellWithoutRule { release, .. }
+        | Self::CitesBlankCell { release, .. }
+        | Self::OpWithoutRule(_, release) = self
+        {
+            return Some(release);
+        }
+        None
+    }
+
     /// What to do about it.
     pub fn remedy(&self) -> String {
         match self {

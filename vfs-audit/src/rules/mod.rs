@@ -6,22 +6,34 @@
 
 mod definition;
 mod embedded;
+mod explain;
 mod expression;
+mod fact;
 mod fault;
 pub mod glob;
+mod listing;
 mod load;
+mod lookup;
 mod model;
+mod notation;
 mod reader;
 mod release;
 mod select;
 mod statement;
 
+pub use explain::{Explanation, explain};
+pub use fact::FactReader;
 pub use fault::{Fault, LoadError, Problem, SourceFile};
+pub use listing::{ListedRule, list};
 pub use model::{
-    Argument, Catalogue, Cell, Condition, Demand, Exception, Fact, FactReader, GLOBAL_ROLE, LockClass, LockKind, LockOf,
-    Op, Read, Requirement, Role, RoleSource, Rule, Standing, Table,
+    Argument, Catalogue, Cell, Condition, Demand, Exception, Fact, GLOBAL_ROLE, LockClass, LockKind, LockOf, Op, Read,
+    Requirement, Role, RoleSource, Rule, Standing, Table,
 };
 pub use release::Release;
 
+#[cfg(test)]
+mod fault_tests;
+#[cfg(test)]
+mod listing_tests;
 #[cfg(test)]
 mod load_tests;

@@ -24,11 +24,13 @@ impl<'a> Faults<'a> {
         Self { files, found: RefCell::default() }
     }
 
-    /// Notes a fault, once.
+    /// Notes a fault, once for all releases.
     pub(super) fn note(&self, place: &Place, problem: Problem) {
         let fault = fault(self.files, place, problem);
         let mut found = self.found.borrow_mut();
-        if !found.contains(&fault) {
+        let place = |fault: &Fault| (fault.file.clone(), fault.line, fault.column);
+        let known = |old: &Fault| place(old) == place(&fault) && old.problem.is_same_but_for_release(&fault.problem);
+        if !found.iter().any(known) {
             found.push(fault);
         }
     }

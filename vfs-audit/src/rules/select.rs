@@ -7,8 +7,9 @@ use vfs_audit_common::{FLAGS_MAX, ROLE_STEPS_MAX, ROLES_MAX, SLOTS_MAX};
 use super::{
     definition::{CellsDef, ColumnDef, Definitions, OpDef, RuleDef, TableDef},
     expression,
+    fact::FactReader,
     fault::{At, Problem},
-    model::{Catalogue, Cell, Condition, Fact, FactReader, LockClass, LockKind, Op, Read, Role, RoleSource, Table},
+    model::{Catalogue, Cell, Condition, Fact, LockClass, LockKind, Op, Read, Role, RoleSource, Table},
     reader::Faults,
     release::Release,
     statement,
