@@ -7,8 +7,10 @@
 pub mod btf;
 pub mod checker;
 pub mod commands;
+pub mod glob;
 pub mod kernel;
 pub mod observation;
+pub mod recording;
 pub mod report;
 pub mod rules;
 pub mod tracer;

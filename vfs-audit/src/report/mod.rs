@@ -1,5 +1,21 @@
-//! Reports: findings, hooks, loss and kernel rendered as a table or as JSON. Pure: text out, nothing printed.
+//! Reports: findings, hooks, loss and kernel rendered as text. Pure: text out, nothing printed.
+//!
+//! Whatever comes from outside passes [`escape`] on its way into any form, and kernel addresses pass [`Addresses`].
 
+pub mod baseline;
+pub mod date;
+pub mod escape;
+mod exit;
+pub mod json;
 mod model;
+mod redact;
+mod table;
 
-pub use model::{HookState, HookStatus, KernelInfo, Loss, Report, SCHEMA_VERSION, Source, Tracker};
+pub use exit::{Exit, Terms, exit_code};
+pub use json::{render_json, render_schema};
+pub use model::{
+    AuditedCommand, BaselineUse, HookState, HookStatus, KernelInfo, KnownCase, Loss, Recording, Report, SCHEMA_VERSION,
+    Source, Tracker,
+};
+pub use redact::Addresses;
+pub use table::{Style, render_table};

@@ -2,15 +2,18 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::checker::Findings;
+use super::Addresses;
+use crate::checker::{Findings, Violation};
+use crate::observation::Observation;
 
 /// Version of the JSON form.
 pub const SCHEMA_VERSION: u32 = 1;
 
 /// Where the observations come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
     /// A running kernel.
@@ -22,7 +25,7 @@ pub enum Source {
 }
 
 /// The kernel that was audited.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct KernelInfo {
     /// `uname -r`.
     pub release: String,
@@ -39,7 +42,7 @@ pub struct KernelInfo {
 }
 
 /// How a hook ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum HookState {
     /// Its probe is attached.
@@ -51,7 +54,7 @@ pub enum HookState {
 }
 
 /// One row of the hook table.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HookStatus {
     /// `inode_operations.create`, or `lock.rwsem` for a lock primitive.
     pub op: String,
@@ -70,7 +73,7 @@ pub struct HookStatus {
 }
 
 /// Everything dropped.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Loss {
     /// Sum.
     pub total: u64,
@@ -90,11 +93,64 @@ pub struct Tracker {
     pub lock_events: Option<u64>,
 }
 
+impl Tracker {
+    /// Adds what one observation says about the tracker.
+    pub fn tally(&mut self, observation: &Observation) {
+        if !observation.history_complete {
+            self.incomplete_history = self.incomplete_history.saturating_add(observation.count);
+        }
+    }
+}
+
+/// The command that was run under audit.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AuditedCommand {
+    /// Program and arguments.
+    pub argv: Vec<String>,
+    /// Its exit code, 128 + the signal when one ended it; absent when it was still running or could not be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+}
+
+/// A recording that was checked.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Recording {
+    /// Its file.
+    pub file: String,
+    /// Observations read from it.
+    pub observations: u64,
+    /// Observations known to be lost.
+    pub lost_observations: u64,
+}
+
+/// One entry of a baseline.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct KnownCase {
+    /// Rule it is about.
+    pub rule: String,
+    /// Why it is accepted.
+    pub reason: String,
+    /// Last day on which it is, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<String>,
+}
+
+/// What a baseline did to a report; entries by fingerprint.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct BaselineUse {
+    /// Its file.
+    pub file: String,
+    /// Entries that mark a violation of this run.
+    pub known: BTreeMap<String, KnownCase>,
+    /// Entries whose day is over: their violations count again.
+    pub expired: BTreeMap<String, KnownCase>,
+    /// Entries whose violation was not seen in this run.
+    pub not_seen: BTreeMap<String, KnownCase>,
+}
+
 /// A whole report.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Report {
-    /// [`SCHEMA_VERSION`].
-    pub schema_version: u32,
     /// Version of the tool.
     pub tool_version: String,
     /// Kernel.
@@ -103,18 +159,66 @@ pub struct Report {
     pub source: Source,
     /// Seconds of observation.
     pub seconds: f64,
-    /// Command that was run under audit, and its exit code.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub command: Option<(Vec<String>, i32)>,
+    /// Command that was run under audit.
+    pub command: Option<AuditedCommand>,
+    /// Recordings that were checked; empty for a live run.
+    pub recordings: Vec<Recording>,
     /// Hooks.
     pub hooks: Vec<HookStatus>,
     /// The checker's findings: rules, violations, suspected, set apart, disagreements.
-    #[serde(flatten)]
     pub findings: Findings,
     /// Loss.
     pub loss: Loss,
     /// Tracker health.
     pub tracker: Tracker,
-    /// Why the run is incomplete (exit code 3); empty when it is not.
+    /// The baseline that was applied, and what it knew.
+    pub baseline: Option<BaselineUse>,
+    /// Why the run is incomplete (exit code 3); empty when it is not. [`Report::conclude`] adds to what is there.
     pub incomplete: Vec<String>,
+}
+
+impl Report {
+    /// What the document says for a rule; empty for a rule that is not in the report.
+    pub(super) fn document_of(&self, rule: &str) -> &str {
+        self.findings.rules.iter().find(|verdict| verdict.id == rule).map_or("", |verdict| &verdict.document)
+    }
+
+    /// The baseline's reason for a violation that it knows.
+    pub(super) fn known_reason(&self, violation: &Violation) -> Option<&str> {
+        let case = self.baseline.as_ref()?.known.get(&violation.fingerprint)?;
+        violation.known.then_some(case.reason.as_str())
+    }
+
+    /// Hides kernel addresses in everything that was symbolised, unless they are asked for.
+    pub fn redact(&mut self, addresses: Addresses) {
+        let findings = &mut self.findings;
+        for violation in findings.violations.iter_mut().chain(&mut findings.suspected) {
+            addresses.apply_to(&mut violation.found);
+            redact_observation(&mut violation.counterexample, addresses);
+        }
+        for set_apart in &mut findings.set_apart {
+            addresses.apply_to(&mut set_apart.callback);
+            addresses.apply_to(&mut set_apart.caller);
+        }
+        for disagreement in &mut findings.disagreements {
+            addresses.apply_to(&mut disagreement.at);
+            addresses.apply_to(&mut disagreement.what);
+        }
+        for hook in &mut self.hooks {
+            addresses.apply_to(&mut hook.callback);
+            addresses.apply_to(&mut hook.reason);
+        }
+        self.incomplete.iter_mut().for_each(|reason| addresses.apply_to(reason));
+    }
+}
+
+fn redact_observation(observation: &mut Observation, addresses: Addresses) {
+    addresses.apply_to(&mut observation.callback);
+    addresses.apply_to(&mut observation.caller);
+    let Some(example) = &mut observation.example else { return };
+    example.stack.iter_mut().chain(&mut example.sleep_stack).for_each(|frame| addresses.apply_to(frame));
+    for held in &mut example.held {
+        addresses.apply_to(&mut held.lock);
+        addresses.apply_to(&mut held.site);
+    }
 }

@@ -1,0 +1,169 @@
+//! The table form: a report that a stranger can read in a terminal.
+
+mod page;
+mod rules;
+mod violation;
+
+use page::{Ink, Page, counted, grouped};
+
+use super::json::{Summary, route_name};
+use super::{Exit, HookState, Report, Source, exit_code};
+
+pub use page::Style;
+
+/// Calls set apart, failed hooks and disagreements that are listed; JSON lists all.
+const LISTED_MAX: usize = 20;
+
+/// The report as text.
+pub fn render_table(report: &Report, style: Style) -> String {
+    let mut page = Page::new(style);
+    write_header(&mut page, report);
+    page.blank();
+    write_result(&mut page, report);
+    rules::write(&mut page, report);
+    violation::write(&mut page, report);
+    write_set_apart(&mut page, report);
+    write_health(&mut page, report);
+    write_baseline(&mut page, report);
+    write_ending(&mut page, report);
+    page.finish()
+}
+
+fn write_header(page: &mut Page, report: &Report) {
+    let kind = match report.source {
+        Source::Live => "live audit",
+        Source::Reference => "audit of the reference VFS",
+        Source::Recorded => "check of a recorded run",
+    };
+    let kernel = &report.kernel;
+    page.line(Ink::Plain, &format!("vfs-audit {}: {kind}", report.tool_version));
+    page.field("kernel", &[&*kernel.release, &*kernel.machine, &*kernel.version].join(" "));
+    page.field("rules", &format!("{}, {}", kernel.rules, counted(report.findings.rules.len() as u64, "rule")));
+    let backends = [("callbacks by", &kernel.callback_backend), ("lock primitives by", &kernel.lock_backend)];
+    let backends = backends.iter().filter(|(_, name)| !name.is_empty()).map(|(what, name)| format!("{what} {name}"));
+    let backends: Vec<String> = backends.collect();
+    if !backends.is_empty() {
+        page.field("backends", &backends.join(", "));
+    }
+    page.field("duration", &format!("{:.1} s", report.seconds));
+    if let Some(command) = &report.command {
+        let exit = command.exit_code.map_or("how it ended is not known".to_owned(), |code| format!("exit code {code}"));
+        page.field("command", &format!("{} ({exit})", command.argv.join(" ")));
+    }
+    for recording in &report.recordings {
+        let observations = counted(recording.observations, "observation");
+        page.field("recording", &format!("{}, {observations}", recording.file));
+    }
+}
+
+fn write_result(page: &mut Page, report: &Report) {
+    let figures = Summary::from(report);
+    let rules = |count: usize| if count == 1 { "1 rule".to_owned() } else { format!("{count} rules") };
+    let total = figures.violations_known + figures.violations_new;
+    let known = match figures.violations_known {
+        0 => String::new(),
+        known => format!(" ({total} violations, {known} of them known)"),
+    };
+    let line = format!(
+        "RESULT: {} violated{known}, {} satisfied, {} inconclusive, {} not judged, {} unobserved; {} checked",
+        rules(figures.violated),
+        figures.satisfied,
+        figures.inconclusive,
+        figures.not_judged,
+        figures.unobserved,
+        counted(figures.invocations, "invocation"),
+    );
+    page.line(ink_of(exit_code(report)), &line);
+}
+
+fn ink_of(exit: Exit) -> Ink {
+    match exit {
+        Exit::Clean => Ink::Good,
+        Exit::Violated | Exit::Failed => Ink::Bad,
+        Exit::Incomplete => Ink::Doubtful,
+    }
+}
+
+fn write_set_apart(page: &mut Page, report: &Report) {
+    let set_apart = &report.findings.set_apart;
+    if set_apart.is_empty() {
+        return;
+    }
+    page.blank();
+    page.line(
+        Ink::Plain,
+        "Set apart: calls that did not come through an operations table, or of which that is not known",
+    );
+    let line = |call: &crate::checker::SetApart| {
+        let count = grouped(call.count);
+        format!("{} called by {} ({}): {count}", call.callback, call.caller, route_name(call.route))
+    };
+    write_list(page, "calls", set_apart.iter().map(line));
+}
+
+fn write_health(page: &mut Page, report: &Report) {
+    let hooks = |state| report.hooks.iter().filter(|hook| hook.state == state).count() as u64;
+    let (attached, absent, failed) = (hooks(HookState::Attached), hooks(HookState::Absent), hooks(HookState::Failed));
+    page.blank();
+    page.line(Ink::Plain, "Health of this run");
+    page.field("hooks", &format!("{attached} attached, {absent} absent, {failed} failed"));
+    let failures = report.hooks.iter().filter(|hook| hook.state == HookState::Failed);
+    write_list(page, "failed", failures.map(|hook| format!("{} ({}): {}", hook.callback, hook.op, hook.reason)));
+    let causes = report.loss.by_cause.iter().map(|(cause, count)| format!("{cause} {}", grouped(*count)));
+    let causes: Vec<String> = causes.collect();
+    let by_cause = if causes.is_empty() { String::new() } else { format!(": {}", causes.join(", ")) };
+    page.field("lost", &format!("{}{by_cause}", grouped(report.loss.total)));
+    let tracker = &report.tracker;
+    let events = tracker.lock_events.map_or(String::new(), |events| format!(", {}", counted(events, "lock event")));
+    let health = format!(
+        "{} of the two witnesses, {} by tasks whose lock history is incomplete{events}",
+        counted(tracker.disagreements, "disagreement"),
+        counted(tracker.incomplete_history, "invocation"),
+    );
+    page.field("tracker", &health);
+    let disagreements = report.findings.disagreements.iter();
+    write_list(
+        page,
+        "disagree",
+        disagreements.map(|case| format!("{}: {} ({})", case.at, case.what, grouped(case.count))),
+    );
+}
+
+fn write_baseline(page: &mut Page, report: &Report) {
+    let Some(baseline) = &report.baseline else { return };
+    let (known, expired, not_seen) = (baseline.known.len(), baseline.expired.len(), baseline.not_seen.len());
+    page.blank();
+    page.line(
+        Ink::Plain,
+        &format!("Baseline {}: {known} known, {expired} expired, {not_seen} not seen", baseline.file),
+    );
+    let line = |(fingerprint, case): (&String, &super::KnownCase)| {
+        let day = case.expires.as_deref().unwrap_or("");
+        format!("{fingerprint} {} since {day}, counts again: {}", case.rule, case.reason)
+    };
+    write_list(page, "expired", baseline.expired.iter().map(line));
+    let not_seen = baseline.not_seen.iter().map(|(fingerprint, case)| format!("{fingerprint} {}", case.rule));
+    write_list(page, "not seen", not_seen);
+}
+
+fn write_ending(page: &mut Page, report: &Report) {
+    let exit = exit_code(report);
+    page.blank();
+    if !report.incomplete.is_empty() {
+        page.line(Ink::Doubtful, "The run is incomplete");
+        page.fields("because", &report.incomplete);
+        page.blank();
+    }
+    page.line(ink_of(exit), &format!("Exit code {exit}"));
+}
+
+/// The first lines of a list, and how many are left out.
+fn write_list(page: &mut Page, label: &str, lines: impl Iterator<Item = String>) {
+    let mut lines: Vec<String> = lines.collect();
+    let more = lines.len().saturating_sub(LISTED_MAX);
+    lines.truncate(LISTED_MAX);
+    if more > 0 {
+        lines.push(format!("… and {more} more: --format json lists all"));
+    }
+    page.fields(label, &lines);
+}
