@@ -7,7 +7,6 @@
 pub mod btf;
 pub mod checker;
 pub mod commands;
-pub mod glob;
 pub mod kernel;
 pub mod observation;
 pub mod recording;

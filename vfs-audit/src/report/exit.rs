@@ -13,7 +13,7 @@ use super::baseline::Baseline;
 use super::date::Date;
 use super::{HookState, Report};
 use crate::checker::{RuleVerdict, Verdict};
-use crate::glob;
+use crate::rules::glob;
 
 /// How the program ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
