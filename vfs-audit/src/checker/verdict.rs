@@ -53,6 +53,16 @@ pub enum Verdict {
     Stale(String),
 }
 
+impl Verdict {
+    /// Why, for the verdicts that have a reason.
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Inconclusive(why) | Self::NotObservable(why) | Self::Stale(why) => Some(why),
+            Self::Satisfied | Self::Violated | Self::Unobserved | Self::NotJudged => None,
+        }
+    }
+}
+
 /// The verdict on one rule with its figures.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RuleVerdict {

@@ -2,7 +2,8 @@
 //!
 //! No evidence is not a pass: loss, a hook that failed, a required rule without a verdict, a suspected violation and a
 //! run that observed nothing all make an otherwise clean run incomplete. A rule that is not required and was not
-//! observed does not: the report lists it, and `--require` makes it count.
+//! observed, or is inconclusive because of tasks older than the tracer, does not: the report lists it, and `--require`
+//! makes it count.
 
 use std::fmt;
 
@@ -73,19 +74,21 @@ impl Report {
         if let Some((baseline, file, today)) = terms.baseline {
             baseline.apply(self, file, today);
         }
-        self.tracker.disagreements = self.findings.disagreements.iter().map(|d| d.count).sum();
+        let disagreements = self.findings.disagreements.iter().map(|disagreement| disagreement.count);
+        self.tracker.disagreements = disagreements.fold(0, u64::saturating_add);
         let mut reasons = std::mem::take(&mut self.incomplete);
         reasons.extend(self.nothing_observed());
         reasons.extend(self.losses());
         reasons.extend(self.failed_hooks());
         reasons.extend(self.open_suspicions());
+        reasons.extend(self.ungrouped());
         reasons.extend(terms.require.iter().flat_map(|pattern| undecided(&self.findings.rules, pattern)));
         self.incomplete = reasons;
     }
 
     fn nothing_observed(&self) -> Option<String> {
-        let seen: u64 = self.findings.invocations.values().sum();
-        (seen == 0).then(|| "nothing was observed: no invocation reached the checker".to_owned())
+        let seen = self.findings.invocations.values().any(|count| *count > 0);
+        (!seen).then(|| "nothing was observed: no invocation reached the checker".to_owned())
     }
 
     fn losses(&self) -> Option<String> {
@@ -97,6 +100,11 @@ impl Report {
     fn failed_hooks(&self) -> Option<String> {
         let failed = self.hooks.iter().filter(|hook| hook.state == HookState::Failed).count();
         (failed > 0).then(|| format!("hooks that failed: {failed}"))
+    }
+
+    fn ungrouped(&self) -> Option<String> {
+        let ungrouped = self.findings.ungrouped;
+        (ungrouped > 0).then(|| format!("invocations for which the lists of this report had no room left: {ungrouped}"))
     }
 
     fn open_suspicions(&self) -> Option<String> {
@@ -131,5 +139,7 @@ fn missing(verdict: &Verdict) -> Option<String> {
         Verdict::Unobserved => Some("unobserved".to_owned()),
         Verdict::NotJudged => Some("not judged: the document promises nothing here".to_owned()),
         Verdict::Inconclusive(why) => Some(format!("inconclusive: {why}")),
+        Verdict::NotObservable(why) => Some(format!("not observable: {why}")),
+        Verdict::Stale(why) => Some(format!("stale: {why}")),
     }
 }

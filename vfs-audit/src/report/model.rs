@@ -192,7 +192,8 @@ impl Report {
     /// Hides kernel addresses in everything that was symbolised, unless they are asked for.
     pub fn redact(&mut self, addresses: Addresses) {
         let findings = &mut self.findings;
-        for violation in findings.violations.iter_mut().chain(&mut findings.suspected) {
+        let excepted = findings.excepted.iter_mut().map(|case| &mut case.violation);
+        for violation in findings.violations.iter_mut().chain(&mut findings.suspected).chain(excepted) {
             addresses.apply_to(&mut violation.found);
             redact_observation(&mut violation.counterexample, addresses);
         }

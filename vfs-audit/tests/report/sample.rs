@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use vfs_audit::checker::{Disagreement, Evidence, Findings, RuleVerdict, SetApart, Verdict, Violation};
+use vfs_audit::checker::{Disagreement, Evidence, Excepted, Findings, RuleVerdict, SetApart, Verdict, Violation};
 use vfs_audit::observation::{
     Example, Held, LockEvidence, LockReading, Observation, Point, Route, Task, Tracked, Word,
 };
@@ -28,10 +28,14 @@ pub(crate) fn rule(id: &str, verdict: Verdict, counts: [u32; 4], document: &str)
         satisfied: satisfied.into(),
         violated: violated.into(),
         unknown: unknown.into(),
+        suspected: unknown.into(),
+        unproven: 0,
+        excepted: 0,
         not_applicable: not_applicable.into(),
         support: (applicable > 0).then(|| f64::from(satisfied) / f64::from(applicable)),
         document: document.into(),
         by_fs: names(&[("ext4", u64::from(satisfied))]),
+        seen: BTreeMap::new(),
     }
 }
 
@@ -77,6 +81,7 @@ pub(crate) fn violation(id: &str, fingerprint: &str, evidence: Evidence, counter
         rule: id.into(),
         fingerprint: fingerprint.into(),
         evidence,
+        count: 19,
         required: "i_rwsem of dir held exclusive".into(),
         found: "i_rwsem of dir: free (the lock word proves it)".into(),
         known: false,
@@ -112,10 +117,26 @@ fn findings() -> Findings {
                 [5, 0, 3, 0],
                 "exclusive (both parents, some children) (see below)",
             ),
-            rule("inode_operations.permission.may_block", Verdict::NotJudged, [0, 0, 0, 9], "no"),
+            RuleVerdict {
+                seen: names(&[("inode.i_rwsem: not held", 7), ("inode.i_rwsem: shared", 2)]),
+                ..rule("inode_operations.permission.may_block", Verdict::NotJudged, [0, 0, 0, 9], "no")
+            },
             rule("inode_operations.tmpfile.dir", Verdict::Unobserved, [0; 4], "no"),
             rule("inode_operations.fiemap.inode", Verdict::Unobserved, [0; 4], "no"),
             rule("super_operations.sync_fs.s_umount", Verdict::Violated, [3, 1, 0, 0], "read"),
+            rule("super_operations.put_super.s_lock", Verdict::Stale("s_lock is gone since 3.8".into()), [0; 4], "yes"),
+            rule(
+                "super_operations.drop_inode.i_lock",
+                Verdict::NotObservable("no probe reads spinlocks".into()),
+                [0; 4],
+                "!!!inode->i_lock!!!",
+            ),
+            rule(
+                "super_operations.statfs.s_umount",
+                Verdict::NotObservable("no probe reads spinlocks".into()),
+                [0; 4],
+                "no",
+            ),
             rule("dquot_operations.write_dquot.dqonoff_sem", Verdict::Unobserved, [0; 4], "yes"),
         ],
         violations: vec![
@@ -128,6 +149,11 @@ fn findings() -> Findings {
             ),
         ],
         suspected: vec![violation(rename, "1111222233334444", Evidence::Suspected, lost)],
+        excepted: vec![Excepted {
+            reason: "overlayfs locks the upper directory itself".into(),
+            violation: violation(rename, "7777777777777777", Evidence::Word, observation("rename")),
+        }],
+        ungrouped: 0,
         set_apart: vec![SetApart {
             op: "inode_operations.create".into(),
             callback: "btrfs_create".into(),

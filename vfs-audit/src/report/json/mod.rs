@@ -54,10 +54,14 @@ pub struct Document {
     pub violations: Vec<Violation>,
     /// Suspected ones: the evidence does not decide.
     pub suspected: Vec<Violation>,
+    /// Known dubious cases: broken rules that do not count, each with its reason in `known_reason`.
+    pub excepted: Vec<Violation>,
     /// Calls that no rule speaks of, because they did not come through the table.
     pub set_apart: Vec<SetApart>,
     /// Invocations checked, by table and op.
     pub invocations: BTreeMap<String, u64>,
+    /// Invocations for which the lists above had no room left.
+    pub ungrouped: u64,
     /// What was dropped.
     pub loss: Loss,
     /// The tracker's own health.
@@ -89,6 +93,10 @@ pub struct Summary {
     pub unobserved: usize,
     /// Rules observed that promise nothing.
     pub not_judged: usize,
+    /// Rules that nothing here can read.
+    pub not_observable: usize,
+    /// Rules that name a lock which is gone.
+    pub stale: usize,
     /// Certain violations that no baseline knows.
     pub violations_new: usize,
     /// Certain violations that the baseline knows.
@@ -159,7 +167,7 @@ impl From<&Report> for Document {
     fn from(report: &Report) -> Self {
         let findings = &report.findings;
         let exit = exit_code(report);
-        let violation = |found| Violation::new(report, found);
+        let put = |found| Violation::new(report, found);
         Self {
             schema_version: SCHEMA_VERSION,
             tool_version: report.tool_version.clone(),
@@ -173,10 +181,12 @@ impl From<&Report> for Document {
             summary: Summary::from(report),
             hooks: report.hooks.clone(),
             rules: findings.rules.iter().map(Rule::from).collect(),
-            violations: findings.violations.iter().map(violation).collect(),
-            suspected: findings.suspected.iter().map(violation).collect(),
+            violations: findings.violations.iter().map(put).collect(),
+            suspected: findings.suspected.iter().map(put).collect(),
+            excepted: findings.excepted.iter().map(violation::excepted(report)).collect(),
             set_apart: findings.set_apart.iter().map(SetApart::from).collect(),
             invocations: findings.invocations.clone(),
+            ungrouped: findings.ungrouped,
             loss: report.loss.clone(),
             tracker: Tracker::from(report),
             baseline: report.baseline.clone(),
@@ -195,6 +205,8 @@ impl From<&Report> for Summary {
             inconclusive: rules(Verdict::Inconclusive),
             unobserved: rules(Verdict::Unobserved),
             not_judged: rules(Verdict::NotJudged),
+            not_observable: rules(Verdict::NotObservable),
+            stale: rules(Verdict::Stale),
             violations_new: findings.violations.len() - known,
             violations_known: known,
             suspected: findings.suspected.len(),

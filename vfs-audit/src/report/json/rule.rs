@@ -21,6 +21,10 @@ pub enum Verdict {
     NotJudged,
     /// Evidence is missing.
     Inconclusive,
+    /// Nothing here can read what the rule needs, or has what it speaks of.
+    NotObservable,
+    /// Names a lock that no running kernel has.
+    Stale,
 }
 
 /// One rule.
@@ -30,7 +34,7 @@ pub struct Rule {
     pub id: String,
     /// Verdict.
     pub verdict: Verdict,
-    /// What is missing, when inconclusive.
+    /// Why, when inconclusive, not observable or stale.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// Invocations that satisfied it.
@@ -39,14 +43,23 @@ pub struct Rule {
     pub violated: u64,
     /// Invocations on which the evidence did not decide, suspected violations included.
     pub unknown: u64,
+    /// Of the unknown ones, those that are suspected violations.
+    pub suspected: u64,
+    /// Of the satisfied ones, those where the lock is held but nothing proves by whom.
+    pub unproven: u64,
+    /// Invocations that broke the rule in a way that is listed as a known dubious case.
+    pub excepted: u64,
     /// Invocations of its op that it does not speak of or does not judge.
     pub not_applicable: u64,
-    /// satisfied / (satisfied + violated + unknown); null when never applied.
+    /// satisfied / (satisfied + violated + unknown + excepted); null when never applied.
     pub support: Option<f64>,
     /// The document's cell, or a pointer to its sentence.
     pub document: String,
     /// Satisfied invocations by file system type.
     pub by_fs: BTreeMap<String, u64>,
+    /// For a rule that is not judged: what was seen, with invocations.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub seen: BTreeMap<String, u64>,
 }
 
 impl From<&checker::Verdict> for Verdict {
@@ -57,24 +70,29 @@ impl From<&checker::Verdict> for Verdict {
             checker::Verdict::Unobserved => Self::Unobserved,
             checker::Verdict::NotJudged => Self::NotJudged,
             checker::Verdict::Inconclusive(_) => Self::Inconclusive,
+            checker::Verdict::NotObservable(_) => Self::NotObservable,
+            checker::Verdict::Stale(_) => Self::Stale,
         }
     }
 }
 
 impl From<&checker::RuleVerdict> for Rule {
     fn from(rule: &checker::RuleVerdict) -> Self {
-        let reason = if let checker::Verdict::Inconclusive(why) = &rule.verdict { Some(why.clone()) } else { None };
         Self {
             id: rule.id.clone(),
             verdict: Verdict::from(&rule.verdict),
-            reason,
+            reason: rule.verdict.reason().map(str::to_owned),
             satisfied: rule.satisfied,
             violated: rule.violated,
             unknown: rule.unknown,
+            suspected: rule.suspected,
+            unproven: rule.unproven,
+            excepted: rule.excepted,
             not_applicable: rule.not_applicable,
             support: rule.support,
             document: rule.document.clone(),
             by_fs: rule.by_fs.clone(),
+            seen: rule.seen.clone(),
         }
     }
 }

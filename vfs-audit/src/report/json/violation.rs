@@ -29,7 +29,7 @@ pub struct Violation {
     pub required: String,
     /// What was found instead, in words.
     pub found: String,
-    /// Invocations.
+    /// Invocations with this fingerprint; the fields below show one observation of them.
     pub count: u64,
     /// Operations table.
     pub table: String,
@@ -132,7 +132,7 @@ impl Violation {
             document: report.document_of(&violation.rule).to_owned(),
             required: violation.required.clone(),
             found: violation.found.clone(),
-            count: seen.count,
+            count: violation.count,
             table: seen.table.clone(),
             op: seen.op.clone(),
             also: seen.also.clone(),
@@ -152,6 +152,15 @@ impl Violation {
             stack: example.map_or_else(Vec::new, |example| example.stack.clone()),
             sleep_stack: example.map_or_else(Vec::new, |example| example.sleep_stack.clone()),
         }
+    }
+}
+
+/// How known dubious cases of a report are put.
+pub(super) fn excepted(report: &Report) -> impl Fn(&checker::Excepted) -> Violation {
+    move |case| Violation {
+        known: true,
+        known_reason: Some(case.reason.clone()),
+        ..Violation::new(report, &case.violation)
     }
 }
 

@@ -22,6 +22,7 @@ pub fn render_table(report: &Report, style: Style) -> String {
     write_result(&mut page, report);
     rules::write(&mut page, report);
     violation::write(&mut page, report);
+    violation::write_excepted(&mut page, report);
     write_set_apart(&mut page, report);
     write_health(&mut page, report);
     write_baseline(&mut page, report);
@@ -64,13 +65,20 @@ fn write_result(page: &mut Page, report: &Report) {
         0 => String::new(),
         known => format!(" ({total} violations, {known} of them known)"),
     };
+    let rest = [
+        (figures.inconclusive, "inconclusive"),
+        (figures.unobserved, "unobserved"),
+        (figures.not_observable, "not observable"),
+        (figures.not_judged, "not judged"),
+        (figures.stale, "stale"),
+    ];
+    let rest = rest.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!(", {count} {what}"));
+    let rest: Vec<String> = rest.collect();
+    let rest = rest.concat();
     let line = format!(
-        "RESULT: {} violated{known}, {} satisfied, {} inconclusive, {} not judged, {} unobserved; {} checked",
+        "RESULT: {} violated{known}, {} satisfied{rest}; {} checked",
         rules(figures.violated),
         figures.satisfied,
-        figures.inconclusive,
-        figures.not_judged,
-        figures.unobserved,
         counted(figures.invocations, "invocation"),
     );
     page.line(ink_of(exit_code(report)), &line);

@@ -90,6 +90,9 @@ impl Page {
 
     /// A label and a list in running text, cut after `lines_max` lines with the number of what is left out.
     pub(super) fn listing(&mut self, label: &str, names: &[String], lines_max: usize) {
+        if names.is_empty() {
+            return;
+        }
         let width = self.style.width.saturating_sub(LABEL_COLUMNS);
         let mut shown = names.len();
         loop {

@@ -1,6 +1,6 @@
 //! The verdicts, grouped by operations table; what was not observed is condensed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use prettytable::format::{Alignment, FormatBuilder, LinePosition, LineSeparator};
 use prettytable::{Cell, Row, Table};
@@ -51,7 +51,8 @@ fn rules_of<'r>(report: &'r Report, table: &'r str) -> impl Iterator<Item = &'r 
 }
 
 fn is_observed(report: &Report, table: &str) -> bool {
-    rules_of(report, table).any(|rule| rule.verdict != Verdict::Unobserved)
+    let silent = |verdict: &Verdict| matches!(verdict, Verdict::Unobserved | Verdict::NotObservable(_));
+    rules_of(report, table).any(|rule| !silent(&rule.verdict))
 }
 
 fn write_table(page: &mut Page, report: &Report, table: &str) {
@@ -72,12 +73,43 @@ fn write_table(page: &mut Page, report: &Report, table: &str) {
         page.laid_out(&layout(page, &shown));
     }
     for rule in &shown {
-        if let Verdict::Inconclusive(why) = &rule.verdict {
-            page.fields("inconclusive", &[format!("{}: {why}", short(&rule.id))]);
+        if let Some(why) = rule.verdict.reason() {
+            page.field("inconclusive", &format!("{}: {why}", short(&rule.id)));
         }
     }
-    write_condensed(page, report, table, "not judged", &Verdict::NotJudged);
-    write_condensed(page, report, table, "unobserved", &Verdict::Unobserved);
+    write_silent(page, report, table);
+}
+
+/// Rules that have no row of their own.
+fn write_silent(page: &mut Page, report: &Report, table: &str) {
+    let mut not_judged = Vec::new();
+    let mut unobserved = Vec::new();
+    let mut not_observable: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    let mut stale = Vec::new();
+    for rule in rules_of(report, table) {
+        let id = short(&rule.id).to_owned();
+        match &rule.verdict {
+            Verdict::NotJudged if rule.seen.is_empty() => not_judged.push(id),
+            Verdict::NotJudged => not_judged.push(format!("{id} ({})", seen(rule))),
+            Verdict::Unobserved => unobserved.push(id),
+            Verdict::NotObservable(why) => not_observable.entry(why).or_default().push(id),
+            Verdict::Stale(why) => stale.push(format!("{id}: {why}")),
+            Verdict::Satisfied | Verdict::Violated | Verdict::Inconclusive(_) => {}
+        }
+    }
+    page.listing("not judged", &not_judged, LIST_LINES_MAX);
+    page.listing("unobserved", &unobserved, LIST_LINES_MAX);
+    for (why, ids) in not_observable {
+        page.field("not readable", &format!("{why}:"));
+        page.listing("", &ids, LIST_LINES_MAX);
+    }
+    page.fields("stale", &stale);
+}
+
+/// What was seen of the locks that a rule observes.
+fn seen(rule: &RuleVerdict) -> String {
+    let seen = rule.seen.iter().map(|(what, count)| format!("{what} {}", grouped(*count)));
+    seen.collect::<Vec<_>>().join("; ")
 }
 
 /// The file systems that the table's rules were satisfied on.
@@ -91,15 +123,7 @@ fn file_systems(report: &Report, table: &str) -> String {
 fn is_shown(verdict: &Verdict) -> bool {
     match verdict {
         Verdict::Satisfied | Verdict::Violated | Verdict::Inconclusive(_) => true,
-        Verdict::Unobserved | Verdict::NotJudged => false,
-    }
-}
-
-fn write_condensed(page: &mut Page, report: &Report, table: &str, label: &str, verdict: &Verdict) {
-    let names = rules_of(report, table).filter(|rule| rule.verdict == *verdict);
-    let names: Vec<String> = names.map(|rule| short(&rule.id).to_owned()).collect();
-    if !names.is_empty() {
-        page.listing(label, &names, LIST_LINES_MAX);
+        Verdict::Unobserved | Verdict::NotJudged | Verdict::NotObservable(_) | Verdict::Stale(_) => false,
     }
 }
 
@@ -156,6 +180,8 @@ fn name(verdict: &Verdict) -> (&'static str, Ink) {
         Verdict::Inconclusive(_) => ("inconclusive", Ink::Doubtful),
         Verdict::Unobserved => ("unobserved", Ink::Faint),
         Verdict::NotJudged => ("not judged", Ink::Faint),
+        Verdict::NotObservable(_) => ("not observable", Ink::Faint),
+        Verdict::Stale(_) => ("stale", Ink::Doubtful),
     }
 }
 

@@ -38,6 +38,25 @@ fn write_all(page: &mut Page, report: &Report, violations: &[Violation], title: 
     }
 }
 
+/// Writes known dubious cases, one line each.
+pub(super) fn write_excepted(page: &mut Page, report: &Report) {
+    let excepted = &report.findings.excepted;
+    if excepted.is_empty() {
+        return;
+    }
+    page.blank();
+    page.line(Ink::Plain, "Known dubious cases: broken rules that do not count, each with its reason");
+    for case in excepted.iter().take(SHOWN_MAX) {
+        let Violation { rule, count, counterexample: seen, .. } = &case.violation;
+        let count = counted(*count, "invocation");
+        let line = format!("{rule} at {} called by {}, {count}: {}", seen.callback, seen.caller, case.reason);
+        page.field("dubious", &line);
+    }
+    if excepted.len() > SHOWN_MAX {
+        page.field("", &format!("… and {} more: --format json lists all", excepted.len() - SHOWN_MAX));
+    }
+}
+
 fn write_one(page: &mut Page, report: &Report, violation: &Violation) {
     let seen = &violation.counterexample;
     page.field("document", report.document_of(&violation.rule));
@@ -72,7 +91,7 @@ fn evidence(evidence: Evidence) -> &'static str {
 }
 
 fn count(report: &Report, violation: &Violation) -> String {
-    let invocations = counted(violation.counterexample.count, "invocation");
+    let invocations = counted(violation.count, "invocation");
     let rule = report.findings.rules.iter().find(|rule| rule.id == violation.rule);
     rule.map_or(invocations.clone(), |rule| {
         format!("{invocations}; {} kept the rule", counted(rule.satisfied, "invocation"))
