@@ -1,1 +1,50 @@
-//! Under construction.
+//! The commands: the only place that prints, exits or reads the environment.
+
+mod advice;
+pub mod args;
+mod check;
+pub mod doctor;
+pub mod output;
+pub mod probes;
+mod rules;
+pub mod run;
+pub mod selection;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use args::{Arguments, Command};
+
+pub use advice::Advice;
+pub use crate::report::Exit;
+
+/// Does what the arguments say; the exit code is the program's.
+pub fn main(arguments: &Arguments) -> ExitCode {
+    let exit = dispatch(&arguments.command).unwrap_or_else(|error| {
+        complain(&error);
+        Exit::Failed
+    });
+    ExitCode::from(exit.code())
+}
+
+fn dispatch(command: &Command) -> anyhow::Result<Exit> {
+    match command {
+        Command::Run(args) => run::run(args),
+        Command::Record(args) => run::record(args),
+        Command::Check(args) => check::run(args),
+        Command::Rules(command) => rules::run(command),
+        Command::Probes(args) => probes::run(args),
+        Command::Doctor(args) => doctor::run(args),
+        Command::Schema => output::print(&crate::report::render_schema()?).map(|()| Exit::Clean),
+    }
+}
+
+/// A line of progress or log, on stderr.
+pub fn note(text: &str) {
+    // Nobody is left to tell when stderr is gone.
+    let _ = writeln!(std::io::stderr(), "vfs-audit: {}", crate::report::escape::text(text));
+}
+
+fn complain(error: &anyhow::Error) {
+    let _ = write!(std::io::stderr(), "{}", advice::explain(error));
+}

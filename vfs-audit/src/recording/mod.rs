@@ -17,6 +17,8 @@ mod frames;
 mod reader;
 mod writer;
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::report::{HookStatus, KernelInfo, Loss, Source, Tracker};
@@ -51,7 +53,7 @@ fn memory_bytes(len: usize) -> usize {
 }
 
 /// What is known when a recording begins.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Header {
     /// Version of the tool that recorded.
     pub tool_version: String,
@@ -65,6 +67,9 @@ pub struct Header {
     /// Hooks as they stand at the start.
     #[serde(default)]
     pub hooks: Vec<HookStatus>,
+    /// Rules that this source cannot decide, by id, with the reason.
+    #[serde(default)]
+    pub missing: BTreeMap<String, String>,
 }
 
 /// What is known when it ends.

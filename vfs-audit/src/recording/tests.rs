@@ -15,6 +15,7 @@ fn header() -> Header {
         source: Source::Live,
         command: vec!["make".into(), "test".into()],
         hooks: vec![],
+        missing: BTreeMap::from([("a.b".into(), "no field c".into())]),
     }
 }
 

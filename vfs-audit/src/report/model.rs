@@ -13,10 +13,11 @@ use crate::observation::Observation;
 pub const SCHEMA_VERSION: u32 = 1;
 
 /// Where the observations come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
     /// A running kernel.
+    #[default]
     Live,
     /// The reference VFS.
     Reference,

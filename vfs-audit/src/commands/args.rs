@@ -1,0 +1,364 @@
+//! The command line as plain data; nothing is opened or decided here.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+const EXIT_CODES: &str = "\
+Exit code:
+  0  no violation
+  1  violations (with a baseline: new ones)
+  2  could not run
+  3  no violation that counts, but incomplete: loss, a hook that failed, a required rule undecided, a suspicion
+
+Results go to stdout, progress and messages to stderr.";
+
+/// Audits a Linux kernel against the VFS locking rules that it documents.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "vfs-audit", version, about, after_help = EXIT_CODES, infer_long_args = false)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Audit the live kernel (root)
+    #[command(after_help = EXIT_CODES)]
+    Run(RunArgs),
+    /// Record a run of the live kernel, to be checked later (root)
+    Record(RecordArgs),
+    /// Check recorded runs, with any rules
+    #[command(after_help = EXIT_CODES)]
+    Check(CheckArgs),
+    /// List, explain, prove, import and compare rules
+    #[command(subcommand)]
+    Rules(RulesCommand),
+    /// Say what would be hooked, and what not and why; attaches nothing (root)
+    Probes(ProbesArgs),
+    /// Say what this kernel offers, what is missing, and what to do about it
+    Doctor(DoctorArgs),
+    /// Print the JSON Schema of `--format json`
+    Schema,
+}
+
+/// `run`.
+#[derive(Clone, Debug, Args)]
+pub struct RunArgs {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a doc comment here would stand in the help")]
+    pub live: LiveFilters,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a doc comment here would stand in the help")]
+    pub filters: Filters,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a doc comment here would stand in the help")]
+    pub rules: RuleSource,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a doc comment here would stand in the help")]
+    pub judging: Judging,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a doc comment here would stand in the help")]
+    pub output: Output,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a doc comment here would stand in the help")]
+    pub extent: Extent,
+}
+
+/// `record`.
+#[derive(Clone, Debug, Args)]
+pub struct RecordArgs {
+    /// File to record to
+    #[arg(short, long = "output", value_name = "FILE")]
+    pub file: PathBuf,
+    /// Keep kernel addresses that have no symbol
+    #[arg(long)]
+    pub addresses: bool,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a doc comment here would stand in the help")]
+    pub live: LiveFilters,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a doc comment here would stand in the help")]
+    pub filters: Filters,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a doc comment here would stand in the help")]
+    pub rules: RuleSource,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a doc comment here would stand in the help")]
+    pub extent: Extent,
+}
+
+/// `check`.
+#[derive(Clone, Debug, Args)]
+pub struct CheckArgs {
+    /// Recordings; several of one rule set are checked as one run
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a doc comment here would stand in the help")]
+    pub filters: Filters,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a doc comment here would stand in the help")]
+    pub rules: RuleSource,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a doc comment here would stand in the help")]
+    pub judging: Judging,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a doc comment here would stand in the help")]
+    pub output: Output,
+}
+
+/// `probes`.
+#[derive(Clone, Debug, Args)]
+pub struct ProbesArgs {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a doc comment here would stand in the help")]
+    pub live: LiveFilters,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a doc comment here would stand in the help")]
+    pub filters: Filters,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a doc comment here would stand in the help")]
+    pub rules: RuleSource,
+    /// Form of the list
+    #[arg(long, value_enum, default_value_t = ListFormat::Table)]
+    pub format: ListFormat,
+}
+
+/// `doctor`.
+#[derive(Clone, Debug, Args)]
+pub struct DoctorArgs {
+    /// Form of the answer
+    #[arg(long, value_enum, default_value_t = ListFormat::Table)]
+    pub format: ListFormat,
+}
+
+/// `rules`.
+#[derive(Clone, Debug, Subcommand)]
+pub enum RulesCommand {
+    /// List the rules of a rule set
+    List(RulesListArgs),
+    /// Explain one rule: what it says, where, what is observed, what that can miss
+    Explain(RulesExplainArgs),
+    /// Prove rule files: every fault of every file, with its place
+    Lint(RulesLintArgs),
+    /// Read a release's locking.rst and say what stands in it
+    Import(RulesImportArgs),
+    /// Compare two rule sets or documents, cell by cell
+    Diff(RulesDiffArgs),
+}
+
+/// `rules list`.
+#[derive(Clone, Debug, Args)]
+pub struct RulesListArgs {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a doc comment here would stand in the help")]
+    pub rules: RuleSource,
+    /// Only rules whose id matches
+    #[arg(long = "rule", value_name = "GLOB")]
+    pub rule: Vec<String>,
+    /// Only rules of these ops (`rename`, `inode_operations.*`)
+    #[arg(long = "op", value_name = "GLOB")]
+    pub op: Vec<String>,
+    /// Form of the list
+    #[arg(long, value_enum, default_value_t = ListFormat::Table)]
+    pub format: ListFormat,
+}
+
+/// `rules explain`.
+#[derive(Clone, Debug, Args)]
+pub struct RulesExplainArgs {
+    /// Rule id, as reports and `rules list` show it
+    #[arg(value_name = "ID")]
+    pub id: String,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a doc comment here would stand in the help")]
+    pub rules: RuleSource,
+}
+
+/// `rules lint`.
+#[derive(Clone, Debug, Args)]
+pub struct RulesLintArgs {
+    /// Directory of rule files
+    #[arg(value_name = "DIR")]
+    pub directory: PathBuf,
+}
+
+/// `rules import`.
+#[derive(Clone, Debug, Args)]
+pub struct RulesImportArgs {
+    /// The document: locking.rst of any release, or the 4.x Locking, also as pasted from a web page
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Form of the answer
+    #[arg(long, value_enum, default_value_t = ListFormat::Table)]
+    pub format: ListFormat,
+}
+
+/// `rules diff`.
+#[derive(Clone, Debug, Args)]
+pub struct RulesDiffArgs {
+    /// Release of a rule set, or a document's file
+    #[arg(value_name = "A")]
+    pub a: String,
+    /// The other one
+    #[arg(value_name = "B")]
+    pub b: String,
+    /// Form of the answer
+    #[arg(long, value_enum, default_value_t = ListFormat::Table)]
+    pub format: ListFormat,
+}
+
+/// Which invocations and rules are wanted.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Filters {
+    /// Only these file system types
+    #[arg(long = "fs", value_name = "TYPE")]
+    pub fs: Vec<String>,
+    /// Only these ops (`rename`, `inode_operations.*`)
+    #[arg(long = "op", value_name = "GLOB")]
+    pub op: Vec<String>,
+    /// Only rules whose id matches
+    #[arg(long = "rule", value_name = "GLOB")]
+    pub rule: Vec<String>,
+}
+
+/// Which invocations of a live kernel are wanted.
+#[derive(Clone, Debug, Default, Args)]
+pub struct LiveFilters {
+    /// Only the file systems mounted here
+    #[arg(long = "mount", value_name = "PATH")]
+    pub mount: Vec<PathBuf>,
+    /// Only this process
+    #[arg(long, value_name = "PID")]
+    pub pid: Option<u32>,
+}
+
+/// Where the rules come from.
+#[derive(Clone, Debug, Default, Args)]
+pub struct RuleSource {
+    /// Rule set: `auto` (of the kernel in question), a release (`v6.12`), or a directory of rule files
+    #[arg(long = "rules", value_name = "auto|RELEASE|DIR", default_value = "auto")]
+    pub rules: String,
+}
+
+/// How findings are judged.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Judging {
+    /// Read "the caller need not hold it" as "must not hold it"
+    #[arg(long)]
+    pub strict: bool,
+    /// Rules that must have been decided, else the run is incomplete
+    #[arg(long, value_name = "RULE", num_args = 1..)]
+    pub require: Vec<String>,
+    /// Known violations: marked, not counted
+    #[arg(long, value_name = "FILE")]
+    pub baseline: Option<PathBuf>,
+    /// Write a baseline that knows every violation of this run
+    #[arg(long, value_name = "FILE")]
+    pub write_baseline: Option<PathBuf>,
+}
+
+/// Where the report goes, and how it looks.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Output {
+    /// Form of the report
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+    /// Write the report to a file
+    #[arg(short, long = "output", value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Show kernel addresses that have no symbol
+    #[arg(long)]
+    pub addresses: bool,
+}
+
+/// How long a live run lasts.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Extent {
+    /// How long to run (`30s`, `5m`, `1h`); without it and without a command until Ctrl-C
+    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+    pub duration: Option<Duration>,
+    /// Command to run under audit; the run ends with it
+    #[arg(last = true, value_name = "CMD")]
+    pub command: Vec<OsString>,
+}
+
+/// Forms of a report.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    #[default]
+    Table,
+    /// One object, see `vfs-audit schema`
+    Json,
+}
+
+/// Forms of a list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ListFormat {
+    /// For people
+    #[default]
+    Table,
+    /// For programs
+    Json,
+}
+
+/// A number and a unit; without a unit, seconds.
+fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().map_err(|_| format!("`{text}` is not a time; write `30s`, `5m` or `1h`"))?;
+    let millis = match unit {
+        "ms" => 1,
+        "s" | "" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err(format!("`{unit}` is not a unit of time; write `ms`, `s`, `m` or `h`")),
+    };
+    let millis = number.checked_mul(millis).filter(|millis| *millis > 0);
+    millis.map(Duration::from_millis).ok_or_else(|| format!("`{text}` is no time to run for"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn times_are_numbers_with_units() {
+        for (text, millis) in [("30s", 30_000), ("5m", 300_000), ("1h", 3_600_000), ("250ms", 250), ("7", 7_000)] {
+            assert_eq!(duration(text), Ok(Duration::from_millis(millis)));
+        }
+        for text in ["", "s", "0", "0s", "-1s", "1.5s", "1 s", "1d", "99999999999999999999h", "18446744073709551615h"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_command_comes_after_two_dashes() {
+        let parsed = Arguments::try_parse_from(["vfs-audit", "run", "--fs", "ext4", "--", "make", "--for"]).unwrap();
+        let Command::Run(run) = parsed.command else { panic!("not run") };
+        assert_eq!(run.extent.command, ["make", "--for"]);
+        assert_eq!(run.filters.fs, ["ext4"]);
+        assert!(Arguments::try_parse_from(["vfs-audit", "run", "make"]).is_err());
+    }
+
+    #[test]
+    fn several_rules_can_be_required_at_once() {
+        let parsed = Arguments::try_parse_from(["vfs-audit", "run", "--require", "a.*", "b", "--strict"]).unwrap();
+        let Command::Run(run) = parsed.command else { panic!("not run") };
+        assert_eq!(run.judging.require, ["a.*", "b"]);
+        assert!(run.judging.strict);
+    }
+}

@@ -1,0 +1,123 @@
+//! Where results go: stdout or a file, in the form that was asked for.
+
+use std::fs::File;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::Context as _;
+
+use super::args::{Format, Judging, Output};
+use super::{Advice, Exit, note};
+use crate::report::baseline::Baseline;
+use crate::report::date::Date;
+use crate::report::{Addresses, Report, Style, Terms, exit_code, render_json, render_table};
+
+/// Columns of the table form: no narrower, no wider, whatever the terminal.
+const COLUMNS: std::ops::RangeInclusive<usize> = 80..=120;
+const SECONDS_PER_DAY: u64 = 86_400;
+
+/// Prints a result on stdout; a reader that has had enough is no error.
+///
+/// # Errors
+/// Stdout cannot be written.
+pub fn print(text: &str) -> anyhow::Result<()> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result.context("writing the result to stdout"),
+    }
+}
+
+/// Whether kernel addresses may leave, as a flag says.
+pub fn addresses(shown: bool) -> Addresses {
+    if shown { Addresses::Shown } else { Addresses::Hidden }
+}
+
+/// Files that must be readable before a run begins, and what they say.
+#[derive(Debug)]
+pub struct Conclusion<'a> {
+    judging: &'a Judging,
+    output: &'a Output,
+    baseline: Option<(Baseline, String)>,
+}
+
+impl<'a> Conclusion<'a> {
+    /// Reads the baseline; call it before a run, so that a wrong file does not cost the run.
+    ///
+    /// # Errors
+    /// The baseline cannot be read.
+    pub fn prepare(judging: &'a Judging, output: &'a Output) -> anyhow::Result<Self> {
+        let baseline = judging.baseline.as_deref().map(read_baseline).transpose()?;
+        Ok(Self { judging, output, baseline })
+    }
+
+    /// Ends a run: marks what is known, says what is incomplete, writes the report and the new baseline.
+    ///
+    /// # Errors
+    /// A result cannot be written.
+    pub fn conclude(self, mut report: Report) -> anyhow::Result<Exit> {
+        let today = today();
+        let baseline = self.baseline.as_ref().map(|(baseline, name)| (baseline, name.as_str(), today));
+        report.redact(addresses(self.output.addresses));
+        report.conclude(&Terms { require: &self.judging.require, baseline });
+        write(&report, self.output)?;
+        if let Some(path) = &self.judging.write_baseline {
+            write_baseline(&report, path, today)?;
+        }
+        Ok(exit_code(&report))
+    }
+}
+
+fn read_baseline(path: &Path) -> anyhow::Result<(Baseline, String)> {
+    let what = || format!("reading the baseline {}", path.display());
+    let hint = "`vfs-audit run --write-baseline FILE` makes one";
+    let text = std::fs::read_to_string(path).map_err(|error| Advice::new(what(), hint).because(error))?;
+    let baseline = Baseline::parse(&text).with_context(what)?;
+    Ok((baseline, path.display().to_string()))
+}
+
+fn write_baseline(report: &Report, path: &Path, today: Date) -> anyhow::Result<()> {
+    let baseline = Baseline::of(report, today);
+    std::fs::write(path, baseline.to_toml()?).with_context(|| format!("writing the baseline {}", path.display()))?;
+    note(&format!("baseline of {} violations in {}: give each its reason", baseline.len(), path.display()));
+    Ok(())
+}
+
+/// The report to where it was asked for.
+fn write(report: &Report, output: &Output) -> anyhow::Result<()> {
+    let to_terminal = output.file.is_none() && io::stdout().is_terminal();
+    let text = render(report, output.format, style(to_terminal))?;
+    let Some(path) = &output.file else { return print(&text) };
+    let written = File::create(path).and_then(|mut file| file.write_all(text.as_bytes()));
+    written.with_context(|| format!("writing the report to {}", path.display()))
+}
+
+fn render(report: &Report, format: Format, style: Style) -> anyhow::Result<String> {
+    match format {
+        Format::Table => Ok(render_table(report, style)),
+        Format::Json => render_json(report).context("putting the report into JSON"),
+    }
+}
+
+fn style(to_terminal: bool) -> Style {
+    if !to_terminal {
+        return Style::default();
+    }
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let width = terminal_columns().unwrap_or(Style::default().width).clamp(*COLUMNS.start(), *COLUMNS.end());
+    Style { width, colour: !plain }
+}
+
+fn terminal_columns() -> Option<usize> {
+    // SAFETY: a plain C struct of numbers, for which zero bytes are a valid value.
+    let mut size: libc::winsize = unsafe { std::mem::zeroed() };
+    // SAFETY: the request writes one `winsize`, which is ours.
+    let result = unsafe { libc::ioctl(libc::STDOUT_FILENO, libc::TIOCGWINSZ, &raw mut size) };
+    (result == 0 && size.ws_col > 0).then(|| usize::from(size.ws_col))
+}
+
+fn today() -> Date {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Date::from_unix_days(since.as_secs() / SECONDS_PER_DAY)
+}

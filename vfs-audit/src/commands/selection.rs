@@ -1,0 +1,97 @@
+//! What was asked for: which rule set, which of its rules, which invocations.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use super::Advice;
+use super::args::{Filters, RuleSource};
+use crate::checker::Findings;
+use crate::observation::Observation;
+use crate::rules::{Catalogue, LoadError, glob};
+
+/// Loads the rule set that was asked for; `kernel` is the release that `auto` goes by.
+///
+/// # Errors
+/// There is no such rule set, or its files have faults.
+pub fn catalogue(source: &RuleSource, kernel: &str) -> anyhow::Result<Catalogue> {
+    let wanted = source.rules.as_str();
+    let automatic = Catalogue::for_kernel(kernel);
+    let path = Path::new(wanted);
+    let loaded = match wanted {
+        "auto" => Catalogue::load(automatic),
+        _ if path.is_dir() => Catalogue::load_from(path, automatic),
+        _ => Catalogue::load(wanted),
+    };
+    Ok(loaded.map_err(|error| advise(error, wanted))?)
+}
+
+fn advise(error: LoadError, wanted: &str) -> Advice {
+    let hint = match &error {
+        LoadError::UnknownRelease(_) => format!("use `auto`, one of {}, or a directory", Catalogue::releases().join(", ")),
+        LoadError::Unreadable { .. } => "name a directory of rule files".to_owned(),
+        LoadError::Faulty(_) => "correct the files; `vfs-audit rules lint DIR` proves them".to_owned(),
+    };
+    Advice::new(format!("loading the rules `{wanted}`"), hint).because(error)
+}
+
+/// Proves that every pattern that was given names something.
+///
+/// # Errors
+/// A pattern that no op or rule matches.
+pub fn prove(catalogue: &Catalogue, filters: &Filters, require: &[String]) -> anyhow::Result<()> {
+    for pattern in &filters.op {
+        let mut ops = catalogue.ops().flat_map(|(table, op)| names_of(&table.name, &op.name));
+        if !ops.any(|name| glob::matches(pattern, &name)) {
+            return Err(no_match("op", pattern).into());
+        }
+    }
+    for pattern in filters.rule.iter().chain(require) {
+        if !catalogue.rules().any(|rule| glob::matches(pattern, &rule.id)) {
+            return Err(no_match("rule", pattern).into());
+        }
+    }
+    Ok(())
+}
+
+/// An op's full and short name.
+fn names_of(table: &str, op: &str) -> [String; 2] {
+    [format!("{table}.{op}"), op.to_owned()]
+}
+
+fn no_match(what: &str, pattern: &str) -> Advice {
+    Advice::new(format!("no {what} matches `{pattern}`"), "`vfs-audit rules list` shows them all")
+}
+
+/// True when there is no pattern, or one matches one of the names.
+fn any_matches<T: AsRef<str>>(patterns: &[String], names: &[T]) -> bool {
+    patterns.is_empty() || patterns.iter().any(|glob| names.iter().any(|name| glob::matches(glob, name.as_ref())))
+}
+
+impl Filters {
+    /// Whether an op is wanted.
+    pub fn wants_op(&self, table: &str, op: &str) -> bool {
+        any_matches(&self.op, &names_of(table, op))
+    }
+
+    /// Whether an observation is wanted.
+    pub fn wants(&self, observation: &Observation) -> bool {
+        let fs = self.fs.is_empty() || self.fs.contains(&observation.fs);
+        let mut ops = std::iter::once(&observation.op).chain(&observation.also);
+        fs && (self.op.is_empty() || ops.any(|op| self.wants_op(&observation.table, op)))
+    }
+
+    /// Leaves only what was asked for in the findings.
+    ///
+    /// The check itself goes by the whole catalogue: what an ambiguous call can have been for must not depend on a
+    /// filter.
+    pub fn narrow(&self, catalogue: &Catalogue, findings: &mut Findings) {
+        let ops = catalogue.ops().filter(|(table, op)| self.wants_op(&table.name, &op.name));
+        let rules = ops.flat_map(|(_, op)| &op.rules).filter(|rule| any_matches(&self.rule, &[&rule.id]));
+        let wanted: BTreeSet<&str> = rules.map(|rule| rule.id.as_str()).collect();
+        findings.rules.retain(|rule| wanted.contains(rule.id.as_str()));
+        findings.violations.retain(|violation| wanted.contains(violation.rule.as_str()));
+        findings.suspected.retain(|violation| wanted.contains(violation.rule.as_str()));
+        findings.excepted.retain(|case| wanted.contains(case.violation.rule.as_str()));
+        findings.invocations.retain(|name, _| name.split_once('.').is_none_or(|(table, op)| self.wants_op(table, op)));
+    }
+}
