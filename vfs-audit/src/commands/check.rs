@@ -7,6 +7,7 @@ use super::args::CheckArgs;
 use super::output::Conclusion;
 use super::{Advice, Exit, selection};
 use crate::checker::{Checker, Options};
+use crate::observation::Observation;
 use crate::recording::{self, Header, Reader, Reading, Remains};
 use crate::report::{AuditedCommand, HookStatus, Loss, Recording, Report, Source, Tracker};
 use crate::rules::Catalogue;
@@ -116,12 +117,13 @@ fn feed(args: &CheckArgs, opened: Opened, checker: &mut Checker, sum: &mut Sum) 
     let Opened { name, mut reader } = opened;
     let header = reader.header().cloned();
     let failed = |error| Advice::new(format!("reading the recording {name}"), "check a copy of it").because(error);
-    while let Some(batch) = reader.next_batch(Reading::Merged).map_err(failed)? {
-        for observation in batch.iter().filter(|observation| args.filters.wants(observation)) {
+    let take = |observation: &Observation| {
+        if args.filters.wants(observation) {
             sum.tracker.tally(observation);
             checker.feed(observation);
         }
-    }
+    };
+    reader.read(Reading::Merged, take).map_err(failed)?;
     let remains = reader.finish().map_err(failed)?;
     sum.add(name, header, remains);
     Ok(())

@@ -1,7 +1,8 @@
 //! Observations into the bytes of one block.
 //!
-//! A block is five sections: time base, strings, shapes, lists, records. A *shape* is everything of an observation but
-//! its count and example; records refer to shapes, and shapes and lists refer to strings, by number of first use.
+//! A block is five sections: time base, strings (all lengths, then all text), shapes, lists, records. A *shape* is
+//! everything of an observation but its count and example; records refer to shapes, and shapes and lists refer to
+//! strings, by number of first use.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -13,19 +14,57 @@ use super::{
 use crate::observation::{Example, Held, LockReading, Observation, Point, Route, Tracked, Word};
 use crate::report::Addresses;
 
+const SHAPE: usize = 0;
+const EXAMPLE: usize = 1;
+const LIST: usize = 2;
+
 /// A block that is being filled.
 #[derive(Debug, Default)]
 pub(super) struct Block {
-    strings: Table,
+    strings: Strings,
     shapes: Table,
     lists: Table,
     records: Vec<u8>,
     observations: u32,
     memory_bytes: usize,
     time_base_ns: Option<u64>,
-    scratch: Vec<u8>,
-    example: Vec<u8>,
+    /// Buffers that are used again and again: a shape, an example, a list.
+    scratch: [Vec<u8>; 3],
+}
+
+/// Distinct strings, numbered in the order of their first use.
+#[derive(Debug, Default)]
+struct Strings {
+    numbers: HashMap<Box<str>, u32>,
+    lengths: Vec<u8>,
+    text: String,
     addresses: Addresses,
+}
+
+impl Strings {
+    fn number(&mut self, raw: &str) -> u64 {
+        if let Some(number) = self.numbers.get(raw) {
+            return u64::from(*number);
+        }
+        let number = self.numbers.len() as u32;
+        self.numbers.insert(raw.into(), number);
+        let shown = self.addresses.apply(raw);
+        put_number(&mut self.lengths, shown.len() as u64);
+        self.text.push_str(&shown);
+        u64::from(number)
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        put_number(out, self.numbers.len() as u64);
+        out.extend_from_slice(&self.lengths);
+        out.extend_from_slice(self.text.as_bytes());
+    }
+
+    fn clear(&mut self) {
+        self.numbers.clear();
+        self.lengths.clear();
+        self.text.clear();
+    }
 }
 
 /// Distinct byte strings, numbered in the order of their first use.
@@ -59,7 +98,7 @@ impl Table {
 
 impl Block {
     pub(super) fn new(addresses: Addresses) -> Self {
-        Self { addresses, ..Self::default() }
+        Self { strings: Strings { addresses, ..Strings::default() }, ..Self::default() }
     }
 
     pub(super) fn observations(&self) -> u32 {
@@ -68,24 +107,24 @@ impl Block {
 
     /// True when it should be written out before it grows.
     pub(super) fn is_full(&self) -> bool {
-        let sections = [&self.strings.encoded, &self.shapes.encoded, &self.lists.encoded, &self.records];
+        let sections = [&self.shapes.encoded, &self.lists.encoded, &self.records];
+        let bytes = self.strings.text.len() + sections.map(Vec::len).iter().sum::<usize>();
         self.observations >= BLOCK_OBSERVATIONS_MAX
             || self.memory_bytes >= BLOCK_MEMORY_TARGET
-            || sections.map(Vec::len).iter().sum::<usize>() >= BLOCK_BYTES_TARGET
+            || bytes >= BLOCK_BYTES_TARGET
     }
 
     pub(super) fn push(&mut self, observation: &Observation) -> Result<(), Error> {
         self.memory_bytes += bounded_memory_bytes(observation)?;
         let shape = self.shape(observation);
-        let mut example = std::mem::take(&mut self.example);
-        example.clear();
+        let mut example = self.scratch(EXAMPLE);
         if let Some(found) = &observation.example {
             self.put_example(&mut example, found);
         }
         put_number(&mut self.records, shape);
         put_number(&mut self.records, observation.count);
         put_bytes(&mut self.records, &example);
-        self.example = example;
+        self.scratch[EXAMPLE] = example;
         self.observations += 1;
         Ok(())
     }
@@ -107,44 +146,43 @@ impl Block {
         self.time_base_ns = None;
     }
 
-    fn string(&mut self, text: &str) -> u64 {
-        let text = self.addresses.apply(text);
-        let mut entry = Vec::with_capacity(text.len() + 2);
-        put_bytes(&mut entry, text.as_bytes());
-        self.strings.number(&entry)
+    /// One of the buffers, emptied; it is given back by assignment.
+    fn scratch(&mut self, which: usize) -> Vec<u8> {
+        let mut buffer = std::mem::take(&mut self.scratch[which]);
+        buffer.clear();
+        buffer
     }
 
     fn shape(&mut self, observation: &Observation) -> u64 {
-        let mut out = std::mem::take(&mut self.scratch);
-        out.clear();
+        let mut out = self.scratch(SHAPE);
         let o = observation;
         for text in [&o.table, &o.op, &o.callback, &o.fs, &o.sb_id, &o.caller] {
-            put_number(&mut out, self.string(text));
+            put_number(&mut out, self.strings.number(text));
         }
         out.push(route_code(o.route) | point_code(o.point) << 2 | u8::from(o.history_complete) << 3);
         put_number(&mut out, o.also.len() as u64);
         for op in &o.also {
-            put_number(&mut out, self.string(op));
+            put_number(&mut out, self.strings.number(op));
         }
         put_number(&mut out, o.facts.len() as u64);
         for (fact, is) in &o.facts {
-            put_number(&mut out, self.string(fact) << 1 | u64::from(*is));
+            put_number(&mut out, self.strings.number(fact) << 1 | u64::from(*is));
         }
         put_number(&mut out, o.locks.len() as u64);
         for lock in &o.locks {
-            put_number(&mut out, self.string(&lock.role));
-            put_number(&mut out, self.string(&lock.lock));
+            put_number(&mut out, self.strings.number(&lock.role));
+            put_number(&mut out, self.strings.number(&lock.lock));
             out.push(reading_code(lock.reading));
         }
         let number = self.shapes.number(&out);
-        self.scratch = out;
+        self.scratch[SHAPE] = out;
         number
     }
 
     fn put_example(&mut self, out: &mut Vec<u8>, example: &Example) {
         let base = *self.time_base_ns.get_or_insert(example.time_ns);
         put_number(out, zigzag(example.time_ns.wrapping_sub(base).cast_signed()));
-        put_number(out, self.string(&example.task.comm));
+        put_number(out, self.strings.number(&example.task.comm));
         put_number(out, u64::from(example.task.tid));
         put_number(out, u64::from(example.task.tgid));
         put_number(out, self.stack(&example.stack));
@@ -156,29 +194,33 @@ impl Block {
     fn put_inodes(&mut self, out: &mut Vec<u8>, inodes: &BTreeMap<String, u64>) {
         put_number(out, inodes.len() as u64);
         for (role, inode) in inodes {
-            put_number(out, self.string(role));
+            put_number(out, self.strings.number(role));
             put_number(out, *inode);
         }
     }
 
     fn stack(&mut self, frames: &[String]) -> u64 {
-        let mut entry = Vec::new();
+        let mut entry = self.scratch(LIST);
         put_number(&mut entry, frames.len() as u64);
         for frame in frames {
-            put_number(&mut entry, self.string(frame));
+            put_number(&mut entry, self.strings.number(frame));
         }
-        self.lists.number(&entry)
+        let number = self.lists.number(&entry);
+        self.scratch[LIST] = entry;
+        number
     }
 
     /// A list of pairs: lock and mode, site. Its length counts numbers, as a stack's does.
     fn held(&mut self, held: &[Held]) -> u64 {
-        let mut entry = Vec::new();
+        let mut entry = self.scratch(LIST);
         put_number(&mut entry, held.len() as u64 * 2);
         for lock in held {
-            put_number(&mut entry, self.string(&lock.lock) << 1 | u64::from(lock.exclusive));
-            put_number(&mut entry, self.string(&lock.site));
+            put_number(&mut entry, self.strings.number(&lock.lock) << 1 | u64::from(lock.exclusive));
+            put_number(&mut entry, self.strings.number(&lock.site));
         }
-        self.lists.number(&entry)
+        let number = self.lists.number(&entry);
+        self.scratch[LIST] = entry;
+        number
     }
 }
 

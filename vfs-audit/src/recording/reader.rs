@@ -2,8 +2,7 @@
 
 use std::io::Read;
 
-use super::bytes::Malformed;
-use super::decode::Block;
+use super::decode::{Block, Place};
 use super::frame::{Head, Kind};
 use super::frames::Frames;
 use super::{End, Error, FORMAT_VERSION, Header, SEARCH_BYTES_MAX};
@@ -109,21 +108,22 @@ impl<R: Read> Reader<R> {
         self.header.as_ref()
     }
 
-    /// The observations of the next readable block; `None` when there is no more.
+    /// Gives every readable observation to `take`, block by block.
     ///
     /// # Errors
     /// The input cannot be read, or a frame is of another version.
-    pub fn next_batch(&mut self, reading: Reading) -> Result<Option<Vec<Observation>>, Error> {
+    pub fn read(&mut self, reading: Reading, mut take: impl FnMut(&Observation)) -> Result<(), Error> {
+        let mut place = Place::new();
         while self.end.is_none() {
             let pending = self.pending.take();
             let next = if pending.is_some() { pending } else { self.frames.next(&mut self.payload, u64::MAX)? };
             let Some(head) = next else { break };
             check_version(&head)?;
-            if let Some(batch) = self.take(&head, reading) {
-                return Ok(Some(batch));
+            if self.is_in_order(&head) {
+                self.take(&head, reading, &mut place, &mut take);
             }
         }
-        Ok(None)
+        Ok(())
     }
 
     /// Ends reading: what the recording says at its end, and what was lost of it. Call it when there are no more blocks.
@@ -143,32 +143,38 @@ impl<R: Read> Reader<R> {
         Ok(Remains { end: self.end, observations, damage: self.damage })
     }
 
-    /// One frame's observations, if it has any that are readable.
-    fn take(&mut self, head: &Head, reading: Reading) -> Option<Vec<Observation>> {
+    /// Keeps account of where the frame stands; false when it stands where others were.
+    fn is_in_order(&mut self, head: &Head) -> bool {
         if head.first < self.expected {
             self.damage.places.push(format!("frame {} is out of order and was not read", head.sequence));
-            return None;
+            return false;
         }
         self.damage.lose(head.first - self.expected);
         self.expected = head.first.saturating_add(u64::from(head.observations));
-        match Kind::from_byte(head.kind) {
-            Some(Kind::Block) => match decode(&self.payload, head, reading) {
-                Ok(batch) => return Some(batch),
-                Err(malformed) => self.lose(head, &malformed.to_string()),
-            },
-            Some(Kind::End) => match serde_json::from_slice(&self.payload) {
-                Ok(end) => self.end = Some(end),
-                Err(error) => self.lose(head, &error.to_string()),
-            },
-            Some(Kind::Header) => self.lose(head, "a second header"),
-            None => self.lose(head, "of no known kind"),
-        }
-        None
+        true
     }
 
-    fn lose(&mut self, head: &Head, why: &str) {
-        self.damage.lose(u64::from(head.observations));
-        self.damage.places.push(format!("frame {} is intact but cannot be read: {why}", head.sequence));
+    fn take(&mut self, head: &Head, reading: Reading, place: &mut Place, take: &mut impl FnMut(&Observation)) {
+        let mut given = 0;
+        let problem = match Kind::from_byte(head.kind) {
+            Some(Kind::Block) => Block::parse(&self.payload, head.observations)
+                .and_then(|block| block.read(reading, place, &mut given, take))
+                .err()
+                .map(|malformed| malformed.to_string()),
+            Some(Kind::End) => match serde_json::from_slice(&self.payload) {
+                Ok(end) => {
+                    self.end = Some(end);
+                    None
+                }
+                Err(error) => Some(error.to_string()),
+            },
+            Some(Kind::Header) => Some("a second header".to_owned()),
+            None => Some("of no known kind".to_owned()),
+        };
+        if let Some(why) = problem {
+            self.damage.lose(u64::from(head.observations - given));
+            self.damage.places.push(format!("frame {} is intact but cannot be read: {why}", head.sequence));
+        }
     }
 
     fn refuse_more(&mut self) -> Result<(), Error> {
@@ -203,14 +209,6 @@ fn describe(head: &Head) -> String {
         Some(Kind::Header) => format!(" (frame {}, the header)", head.sequence),
         Some(Kind::End) => format!(" (frame {}, the end)", head.sequence),
         None => format!(" (frame {})", head.sequence),
-    }
-}
-
-fn decode(payload: &[u8], head: &Head, reading: Reading) -> Result<Vec<Observation>, Malformed> {
-    let block = Block::parse(payload, head.observations)?;
-    match reading {
-        Reading::Merged => block.merged(),
-        Reading::Each => block.each(),
     }
 }
 
