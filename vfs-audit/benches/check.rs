@@ -52,8 +52,8 @@ fn measure(name: &str, release: &str, models: &[Observation], count: u64, distin
     let checked = started.elapsed();
     std::fs::remove_file(&path)?;
     let line = format!(
-        "{count} observations, {name}: {:.1} MiB, recorded in {:.2} s, checked in {:.2} s, {} MiB at most, exit {exit}",
-        bytes as f64 / f64::from(1 << 20),
+        "{count} observations, {name}: {} MiB, recorded in {:.2} s, checked in {:.2} s, {} MiB at most, exit {exit}",
+        bytes >> 20,
         recorded.as_secs_f64(),
         checked.as_secs_f64(),
         memory_kib / 1024,

@@ -4,11 +4,16 @@
 mod expect;
 #[path = "report/sample.rs"]
 mod sample;
+#[path = "report/schema.rs"]
+mod schema;
 
 use vfs_audit::checker::Findings;
 use vfs_audit::report::baseline::Baseline;
 use vfs_audit::report::date::Date;
-use vfs_audit::report::{Addresses, Exit, Report, Style, Terms, escape, exit_code, render_json, render_table};
+use vfs_audit::report::{
+    Addresses, Exit, Report, Style, Terms, escape, exit_code, render_json, render_json_lines, render_junit, render_ktap,
+    render_sarif, render_schema, render_table,
+};
 
 const BASELINE: &str = r#"
 [[known]]
@@ -28,6 +33,18 @@ fingerprint = "9999999999999999"
 rule = "inode_operations.link.dir"
 reason = "was fixed"
 "#;
+
+/// Every form there is.
+fn every_form(report: &Report) -> [String; 6] {
+    [
+        render_table(report, Style::default()),
+        render_json(report).unwrap_or_default(),
+        render_json_lines(report).unwrap_or_default(),
+        render_sarif(report).unwrap_or_default(),
+        render_junit(report),
+        render_ktap(report),
+    ]
+}
 
 fn day(text: &str) -> Date {
     text.parse().unwrap_or_else(|error| panic!("{error}"))
@@ -59,6 +76,74 @@ fn a_full_report_as_a_table() {
 #[test]
 fn a_full_report_as_json() {
     expect::same("full.json", &render_json(&concluded(&[])).unwrap());
+}
+
+#[test]
+fn a_full_report_as_sarif() {
+    let text = render_sarif(&concluded(&[])).unwrap();
+    expect::same("full.sarif", &text);
+    let sarif: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let run = &sarif["runs"][0];
+    let results = run["results"].as_array().unwrap();
+    assert_eq!(results.len(), 4, "two certain, one known dubious, one suspected");
+    for result in results {
+        let rule = &run["tool"]["driver"]["rules"][result["ruleIndex"].as_u64().unwrap() as usize];
+        assert_eq!(rule["id"], result["ruleId"]);
+        assert_eq!(result["level"] == "none", result["kind"] == "review", "the format demands it");
+    }
+    assert_eq!(results[2]["suppressions"][0]["justification"], "overlayfs locks the upper directory itself");
+}
+
+#[test]
+fn a_full_report_as_junit_xml() {
+    let text = render_junit(&concluded(&[]));
+    expect::same("full.xml", &text);
+    let cases = text.matches("<testcase ").count();
+    assert!(text.contains(&format!("tests=\"{cases}\" failures=\"2\" errors=\"0\" skipped=\"9\"")), "{text}");
+    assert_eq!(text.matches("<failure ").count(), 2);
+}
+
+#[test]
+fn a_full_report_as_ktap() {
+    expect::same("full.ktap", &render_ktap(&concluded(&[])));
+}
+
+#[test]
+fn a_full_report_as_json_lines() {
+    let report = concluded(&[]);
+    let lines = render_json_lines(&report).unwrap();
+    let whole: serde_json::Value = serde_json::from_str(&render_json(&report).unwrap()).unwrap();
+    let mut seen = std::collections::BTreeMap::new();
+    for line in lines.lines() {
+        let mut line: serde_json::Value = serde_json::from_str(line).unwrap();
+        let kind = line.as_object_mut().unwrap().remove("type").unwrap();
+        seen.entry(kind.as_str().unwrap().to_owned()).or_insert_with(Vec::new).push(line);
+    }
+    for (kind, list) in [("hook", "hooks"), ("rule", "rules"), ("violation", "violations"), ("suspected", "suspected")] {
+        assert_eq!(serde_json::Value::from(seen[kind].clone()), whole[list]);
+    }
+    assert_eq!(seen["loss"][0], whole["loss"]);
+    assert_eq!(seen["end"][0]["exit"], whole["exit"]);
+    assert_eq!(seen["run"][0]["kernel"], whole["kernel"]);
+}
+
+#[test]
+fn an_incomplete_run_is_no_passed_test() {
+    let mut report = Report { loss: sample::report().loss, ..clean() };
+    report.conclude(&Terms::default());
+    assert!(render_junit(&report).contains("<failure message=\"the run is incomplete\""));
+    assert!(render_ktap(&report).ends_with("not ok 1 complete\nnot ok 2 run\n"));
+}
+
+#[test]
+fn the_schema_describes_every_report() {
+    let schema: serde_json::Value = serde_json::from_str(&render_schema().unwrap()).unwrap();
+    for report in [concluded(&["inode_operations.*"]), clean()] {
+        let json: serde_json::Value = serde_json::from_str(&render_json(&report).unwrap()).unwrap();
+        schema::assert_valid(&schema, &schema, &json, "$");
+    }
+    let wrong: serde_json::Value = serde_json::json!({ "schema_version": "one" });
+    assert!(schema::errors(&schema, &schema, &wrong, "$").len() > 10, "the test itself can fail");
 }
 
 #[test]
@@ -102,9 +187,9 @@ fn colours_are_there_only_when_asked_for() {
 #[test]
 fn names_from_outside_act_on_nothing() {
     let report = concluded(&[]);
-    for text in [render_table(&report, Style::default()), render_json(&report).unwrap()] {
-        assert!(text.contains("evil"));
-        assert!(!text.chars().any(|c| c != '\n' && escape::is_hazardous(c)));
+    for text in every_form(&report) {
+        assert!(text.contains("evil"), "{text}");
+        assert!(!text.chars().any(|c| c != '\n' && escape::is_hazardous(c)), "{text}");
     }
     let json: serde_json::Value = serde_json::from_str(&render_json(&report).unwrap()).unwrap();
     assert_eq!(json["violations"][0]["task"]["comm"], sample::EVIL, "the data itself is unchanged");
@@ -117,9 +202,9 @@ fn kernel_addresses_leave_only_when_asked_for() {
     let shown = render_json(&shown).unwrap();
     assert_eq!(shown.matches("0xffffffff").count(), 3);
     let hidden = concluded(&[]);
-    for text in [render_table(&hidden, Style::default()), render_json(&hidden).unwrap()] {
+    for text in every_form(&hidden) {
         assert!(!text.contains("0xffff"), "{text}");
-        assert!(text.contains("<address hidden>"));
+        assert!(text.contains("address hidden"));
     }
 }
 

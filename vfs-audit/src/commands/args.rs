@@ -73,7 +73,7 @@ pub struct RunArgs {
 #[derive(Clone, Debug, Args)]
 pub struct RecordArgs {
     /// File to record to
-    #[arg(short, long = "output", value_name = "FILE")]
+    #[arg(short = 'o', long = "output", value_name = "FILE")]
     pub file: PathBuf,
     /// Keep kernel addresses that have no symbol
     #[arg(long)]
@@ -159,10 +159,10 @@ pub struct RulesListArgs {
     #[expect(missing_docs, reason = "a doc comment here would stand in the help")]
     pub rules: RuleSource,
     /// Only rules whose id matches
-    #[arg(long = "rule", value_name = "GLOB")]
+    #[arg(long = "rule", value_name = "GLOB", value_delimiter = ',')]
     pub rule: Vec<String>,
     /// Only rules of these ops (`rename`, `inode_operations.*`)
-    #[arg(long = "op", value_name = "GLOB")]
+    #[arg(long = "op", value_name = "GLOB", value_delimiter = ',')]
     pub op: Vec<String>,
     /// Form of the list
     #[arg(long, value_enum, default_value_t = ListFormat::Table)]
@@ -217,13 +217,13 @@ pub struct RulesDiffArgs {
 #[derive(Clone, Debug, Default, Args)]
 pub struct Filters {
     /// Only these file system types
-    #[arg(long = "fs", value_name = "TYPE")]
+    #[arg(long = "fs", value_name = "TYPE", value_delimiter = ',')]
     pub fs: Vec<String>,
     /// Only these ops (`rename`, `inode_operations.*`)
-    #[arg(long = "op", value_name = "GLOB")]
+    #[arg(long = "op", value_name = "GLOB", value_delimiter = ',')]
     pub op: Vec<String>,
     /// Only rules whose id matches
-    #[arg(long = "rule", value_name = "GLOB")]
+    #[arg(long = "rule", value_name = "GLOB", value_delimiter = ',')]
     pub rule: Vec<String>,
 }
 
@@ -253,7 +253,7 @@ pub struct Judging {
     #[arg(long)]
     pub strict: bool,
     /// Rules that must have been decided, else the run is incomplete
-    #[arg(long, value_name = "RULE", num_args = 1..)]
+    #[arg(long, value_name = "RULE", num_args = 1.., value_delimiter = ',')]
     pub require: Vec<String>,
     /// Known violations: marked, not counted
     #[arg(long, value_name = "FILE")]
@@ -270,7 +270,7 @@ pub struct Output {
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub format: Format,
     /// Write the report to a file
-    #[arg(short, long = "output", value_name = "FILE")]
+    #[arg(short = 'o', long = "output", value_name = "FILE")]
     pub file: Option<PathBuf>,
     /// Show kernel addresses that have no symbol
     #[arg(long)]
@@ -296,6 +296,14 @@ pub enum Format {
     Table,
     /// One object, see `vfs-audit schema`
     Json,
+    /// The same, one object per line
+    Jsonl,
+    /// SARIF 2.1.0, for code scanning
+    Sarif,
+    /// XML test results, for CI servers
+    Junit,
+    /// KTAP, as the kernel's tests speak it
+    Ktap,
 }
 
 /// Forms of a list.

@@ -11,7 +11,10 @@ use super::args::{Format, Judging, Output};
 use super::{Advice, Exit, note};
 use crate::report::baseline::Baseline;
 use crate::report::date::Date;
-use crate::report::{Addresses, Report, Style, Terms, exit_code, render_json, render_table};
+use crate::report::{
+    Addresses, Report, Style, Terms, exit_code, render_json, render_json_lines, render_junit, render_ktap, render_sarif,
+    render_table,
+};
 
 /// Columns of the table form: no narrower, no wider, whatever the terminal.
 const COLUMNS: std::ops::RangeInclusive<usize> = 80..=120;
@@ -97,6 +100,10 @@ fn render(report: &Report, format: Format, style: Style) -> anyhow::Result<Strin
     match format {
         Format::Table => Ok(render_table(report, style)),
         Format::Json => render_json(report).context("putting the report into JSON"),
+        Format::Jsonl => render_json_lines(report).context("putting the report into JSON"),
+        Format::Sarif => render_sarif(report).context("putting the report into SARIF"),
+        Format::Junit => Ok(render_junit(report)),
+        Format::Ktap => Ok(render_ktap(report)),
     }
 }
 

@@ -116,7 +116,7 @@ impl<'a> Block<'a> {
             let (count, records, example) = sums.get_mut(record.shape).ok_or(Malformed("no such shape"))?;
             *count = count.saturating_add(record.count);
             *records += 1;
-            if example.is_empty() {
+            if example.start == example.end {
                 *example = record.example;
             }
             Ok(())

@@ -3,19 +3,26 @@
 //! Whatever comes from outside passes [`escape`] on its way into any form, and kernel addresses pass [`Addresses`].
 
 pub mod baseline;
+mod cases;
 pub mod date;
 pub mod escape;
 mod exit;
 pub mod json;
+mod junit;
+mod ktap;
 mod model;
 mod redact;
+mod sarif;
 mod table;
 
 pub use exit::{Exit, Terms, exit_code};
-pub use json::{render_json, render_schema};
+pub use json::{render_json, render_json_lines, render_schema};
+pub use junit::render_junit;
+pub use ktap::render_ktap;
 pub use model::{
     AuditedCommand, BaselineUse, HookState, HookStatus, KernelInfo, KnownCase, Loss, Recording, Report, SCHEMA_VERSION,
     Source, Tracker,
 };
 pub use redact::Addresses;
+pub use sarif::render_sarif;
 pub use table::{Style, render_table};

@@ -2,6 +2,7 @@
 //!
 //! A field is never renamed or removed without a new [`SCHEMA_VERSION`]; fields may be added.
 
+mod lines;
 mod rule;
 mod violation;
 
@@ -16,6 +17,7 @@ use super::{
 };
 use crate::checker;
 
+pub use lines::render_json_lines;
 pub use rule::{Rule, Verdict};
 pub use violation::{Evidence, Held, Lock, Task, Violation};
 pub(in crate::report) use violation::{point_name, route_name};

@@ -120,7 +120,7 @@ pub struct Task {
 }
 
 impl Violation {
-    pub(super) fn new(report: &Report, violation: &checker::Violation) -> Self {
+    pub(in crate::report) fn new(report: &Report, violation: &checker::Violation) -> Self {
         let seen = &violation.counterexample;
         let example = seen.example.as_ref();
         Self {

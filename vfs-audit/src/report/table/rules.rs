@@ -85,7 +85,7 @@ fn write_silent(page: &mut Page, report: &Report, table: &str) {
     let mut not_judged = Vec::new();
     let mut unobserved = Vec::new();
     let mut not_observable: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    let mut stale = Vec::new();
+    let mut stale: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for rule in rules_of(report, table) {
         let id = short(&rule.id).to_owned();
         match &rule.verdict {
@@ -93,17 +93,22 @@ fn write_silent(page: &mut Page, report: &Report, table: &str) {
             Verdict::NotJudged => not_judged.push(format!("{id} ({})", seen(rule))),
             Verdict::Unobserved => unobserved.push(id),
             Verdict::NotObservable(why) => not_observable.entry(why).or_default().push(id),
-            Verdict::Stale(why) => stale.push(format!("{id}: {why}")),
+            Verdict::Stale(why) => stale.entry(why).or_default().push(id),
             Verdict::Satisfied | Verdict::Violated | Verdict::Inconclusive(_) => {}
         }
     }
     page.listing("not judged", &not_judged, LIST_LINES_MAX);
     page.listing("unobserved", &unobserved, LIST_LINES_MAX);
-    for (why, ids) in not_observable {
-        page.field("not readable", &format!("{why}:"));
+    write_by_reason(page, "not readable", not_observable);
+    write_by_reason(page, "stale", stale);
+}
+
+/// A reason, and under it the rules that it is about.
+fn write_by_reason(page: &mut Page, label: &str, reasons: BTreeMap<&str, Vec<String>>) {
+    for (why, ids) in reasons {
+        page.field(label, &format!("{why}:"));
         page.listing("", &ids, LIST_LINES_MAX);
     }
-    page.fields("stale", &stale);
 }
 
 /// What was seen of the locks that a rule observes.
