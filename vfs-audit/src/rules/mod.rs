@@ -11,7 +11,7 @@ mod expression;
 mod fact;
 mod fault;
 pub mod glob;
-mod listing;
+pub mod import;
 mod load;
 mod lookup;
 mod model;
