@@ -24,6 +24,14 @@ impl Catalogue {
         from_files(&embedded_files(), release)
     }
 
+    /// The rule sets of all releases from the files in the binary, oldest first.
+    ///
+    /// # Errors
+    /// None: the embedded files are free of faults, as a test proves.
+    pub fn load_all() -> Result<Vec<Self>, LoadError> {
+        all_from_files(&embedded_files())
+    }
+
     /// The rule set of a release from a directory of rule files.
     ///
     /// # Errors
@@ -82,7 +90,14 @@ pub(super) fn faults_of(files: &[SourceFile]) -> Vec<Fault> {
 
 /// Reads all files, proves them in all releases, and gives the catalogue of one.
 pub(super) fn from_files(files: &[SourceFile], release: &str) -> Result<Catalogue, LoadError> {
-    let wanted = Release::named(release).ok_or_else(|| LoadError::UnknownRelease(release.to_owned()))?;
+    let unknown = || LoadError::UnknownRelease(release.to_owned());
+    let wanted = Release::named(release).ok_or_else(unknown)?;
+    let catalogues = all_from_files(files)?.into_iter();
+    catalogues.zip(Release::all()).find(|(_, release)| *release == wanted).map(|(found, _)| found).ok_or_else(unknown)
+}
+
+/// Reads all files, proves them, and gives the catalogues of all releases.
+fn all_from_files(files: &[SourceFile]) -> Result<Vec<Catalogue>, LoadError> {
     let faults = Faults::new(files);
     let documents: Vec<_> = files.iter().enumerate().map(|(file, source)| parse(file, source, &faults)).collect();
     let mut definitions = Definitions::default();
@@ -93,16 +108,14 @@ pub(super) fn from_files(files: &[SourceFile], release: &str) -> Result<Catalogu
             _ => definition::table(document, file, &faults, &mut definitions),
         }
     }
-    let mut catalogues: Vec<_> =
-        Release::all().map(|release| (release, select::catalogue(&definitions, release, &faults))).collect();
+    let catalogues: Vec<_> = Release::all().map(|release| select::catalogue(&definitions, release, &faults)).collect();
     check_exceptions(&definitions, &catalogues, &faults);
     drop(documents);
     let found = faults.into_sorted();
     if !found.is_empty() {
         return Err(LoadError::Faulty(found));
     }
-    catalogues.retain(|(release, _)| *release == wanted);
-    Ok(catalogues.remove(0).1)
+    Ok(catalogues)
 }
 
 fn parse<'t>(file: usize, source: &'t SourceFile, faults: &Faults<'_>) -> toml::Spanned<DeTable<'t>> {
@@ -115,12 +128,9 @@ fn parse<'t>(file: usize, source: &'t SourceFile, faults: &Faults<'_>) -> toml::
 }
 
 /// An exception must name a rule of some release.
-fn check_exceptions(definitions: &Definitions, catalogues: &[(Release, Catalogue)], faults: &Faults<'_>) {
+fn check_exceptions(definitions: &Definitions, catalogues: &[Catalogue], faults: &Faults<'_>) {
     for (exception, place) in &definitions.exceptions {
-        let known = catalogues
-            .iter()
-            .flat_map(|(_, catalogue)| catalogue.rules())
-            .any(|rule| glob::matches(&exception.rule, &rule.id));
+        let known = catalogues.iter().flat_map(Catalogue::rules).any(|rule| glob::matches(&exception.rule, &rule.id));
         if !known && !exception.rule.is_empty() {
             faults.note(place, Problem::UnknownRule(exception.rule.clone()));
         }
