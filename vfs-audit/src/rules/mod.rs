@@ -5,6 +5,7 @@
 //! inside the files, `fault` says what is wrong with them and where.
 
 mod definition;
+pub mod diff;
 mod embedded;
 mod explain;
 mod expression;

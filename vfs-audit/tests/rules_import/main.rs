@@ -1,8 +1,9 @@
-//! `rules import` on samples, on the kernel's own documents where they are at hand, and on damaged files.
+//! `rules import` and `rules diff` on samples, on the kernel's own documents where they are at hand, and on damaged files.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod damage;
+mod differences;
 mod documents;
 mod layout;
 mod samples;

@@ -92,6 +92,12 @@ impl ColumnKind {
         known.map_or(Self::Unknown, |(_, kind)| *kind)
     }
 
+    /// True when columns of both kinds can be the same column of two releases.
+    pub(crate) fn is_like(self, other: Self) -> bool {
+        let is_lock = |kind| matches!(kind, Self::Mode | Self::ModeOrYes | Self::Lock);
+        self == other || (is_lock(self) && is_lock(other))
+    }
+
     /// True when a text may be one whole cell of this kind.
     pub(crate) fn admits(self, text: &str) -> bool {
         let (base, rest) = split_base(text);
