@@ -13,6 +13,7 @@ mod fact;
 mod fault;
 pub mod glob;
 pub mod import;
+mod listing;
 mod load;
 mod lookup;
 mod model;
