@@ -31,6 +31,33 @@ pub struct ObservationKey {
     pub slots: [u8; SLOTS_MAX],
 }
 
+/// A key that is counted at its place in a per-CPU array, without a look into the table of all keys.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CountedKey {
+    /// 0 = free, [`COUNTED_KEY_READY`] = in use; anything else is being written.
+    pub state: u64,
+    /// Invocations.
+    pub count: u64,
+    /// The key.
+    pub key: ObservationKey,
+}
+
+/// State of a [`CountedKey`] whose key is whole.
+pub const COUNTED_KEY_READY: u64 = 2;
+
+/// What the daemon tells the running programs.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Control {
+    /// 1 while observing.
+    pub enabled: u64,
+    /// Time (`CLOCK_MONOTONIC` nanoseconds) since when every lock primitive is probed; 0 = not yet.
+    pub since: u64,
+    /// Process whose invocations are wanted; 0 = all.
+    pub tgid: u64,
+}
+
 /// One entry of a task's held-lock table.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

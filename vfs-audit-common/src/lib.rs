@@ -12,19 +12,17 @@ mod loss;
 mod plan;
 
 pub use config::KernelOffsets;
-pub use event::{EVENT_OBSERVATION, EVENT_SLEEP, Event, HeldLock, ObservationKey, TaskLocks, WatchFrame};
+pub use event::{COUNTED_KEY_READY, Control, CountedKey, EVENT_OBSERVATION, EVENT_SLEEP, Event, HeldLock, ObservationKey, TaskLocks, WatchFrame};
 pub use lock_state::{
-    ModeBits, SLOT_ABSENT, SLOT_TRACKED_EXCLUSIVE, SLOT_TRACKED_MASK, SLOT_TRACKED_NONE, SLOT_TRACKED_SHARED,
+    ModeBits, SLOT_ABSENT, SLOT_TRACKED_EXCLUSIVE, SLOT_TRACKED_MASK, SLOT_TRACKED_NONE, SLOT_TRACKED_SHARED, SLOT_UNTRACKED,
     SLOT_WORD_FREE, SLOT_WORD_MASK, SLOT_WORD_OTHER, SLOT_WORD_READERS, SLOT_WORD_SELF, SLOT_WORD_UNREAD,
 };
 pub use loss::{LOSS_CAUSES, Loss, STATS_LEN, Stat};
 pub use plan::{
-    FLAG_AND_MASK, FLAG_IS_DIRECTORY, FLAG_PRESENT, FLAG_ROLES_DIFFER, FlagReader, HookPlan, LOCK_MUTEX, LOCK_RWSEM,
+    FLAG_AND_MASK, FLAG_IS_DIRECTORY, FLAG_PRESENT, FLAG_ROLES_DIFFER, FlagReader, HookPlan, LOCK_MUTEX, LOCK_RWSEM, LOCK_UNTRACKED,
     RoleReader, SlotReader,
 };
 
-/// Slots of the control map: observing (0/1), time since when every lock primitive is probed, wanted process id.
-pub const CONTROL_LEN: usize = 3;
 /// Version of this layout; the daemon refuses an eBPF object that carries another.
 pub const WIRE_VERSION: u32 = 1;
 /// Helper number that stands for the kernel function `bpf_rdonly_cast` until the loader puts that function's number in its
@@ -38,6 +36,8 @@ pub const ROLES_MAX: usize = 8;
 pub const ROLE_STEPS_MAX: usize = 3;
 /// Lock slots one hook can read.
 pub const SLOTS_MAX: usize = 8;
+/// Slots of a table that one function can be looked for in.
+pub const SLOT_OFFSETS_MAX: usize = 4;
 /// Condition flags one hook can read.
 pub const FLAGS_MAX: usize = 8;
 /// Nested callbacks one task can be watched in.
@@ -54,6 +54,8 @@ pub const TASK_SLOTS: usize = 8_192;
 pub const TASKS_ASIDE_MAX: usize = 8_192;
 /// Distinct observations kept; one more is counted as [`Loss::KeyTableFull`].
 pub const KEYS_MAX: usize = 16_384;
+/// Keys counted at their place per CPU, a power of two; the others are counted in the table of all keys.
+pub const COUNTED_KEYS: usize = 2_048;
 /// Bytes of the ring buffer of first-sight events.
 pub const EVENT_RING_BYTES: u32 = 8 << 20;
 /// Bytes of a task, file system or superblock name, NUL-padded.

@@ -26,6 +26,9 @@ pub const SLOT_TRACKED_SHARED: u8 = 0x10;
 /// The table holds it exclusive.
 pub const SLOT_TRACKED_EXCLUSIVE: u8 = 0x20;
 
+/// Locks of this kind are not tracked in this run.
+pub const SLOT_UNTRACKED: u8 = 0x30;
+
 /// Mode of a held lock on the wire: `1` shared, `2` exclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]

@@ -2,12 +2,14 @@
 //!
 //! A plan says where a fact lies, never what it should be.
 
-use crate::{FLAGS_MAX, ROLE_STEPS_MAX, ROLES_MAX, SLOTS_MAX};
+use crate::{FLAGS_MAX, SLOT_OFFSETS_MAX, ROLE_STEPS_MAX, ROLES_MAX, SLOTS_MAX};
 
 /// Lock kind of a slot: `struct rw_semaphore` (count, owner).
 pub const LOCK_RWSEM: u8 = 1;
 /// Lock kind of a slot: `struct mutex` (owner).
 pub const LOCK_MUTEX: u8 = 2;
+/// Added to a lock kind whose primitives are not probed in this run: the word is the only witness.
+pub const LOCK_UNTRACKED: u8 = 0x80;
 
 /// Flag: argument `a` AND `mask` is not zero.
 pub const FLAG_AND_MASK: u8 = 1;
@@ -79,8 +81,16 @@ pub struct HookPlan {
     pub watched: u8,
     /// Bit set of flags of which all must be set for an invocation to be watched.
     pub watch_mask: u8,
+    /// Entries of `slot_offsets` in use; 0 = the table is not asked.
+    pub slot_offsets_len: u8,
+    /// 1 when calls through the table are counted by hook: of functions that may mostly be called directly.
+    pub is_shared: u8,
     /// Always zero.
-    pub pad: [u8; 3],
+    pub pad: u8,
+    /// Address of the function.
+    pub function: u64,
+    /// Byte offsets of the slots of the table that hold the function when it is called through the table.
+    pub slot_offsets: [u16; SLOT_OFFSETS_MAX],
     /// The operations table.
     pub table: RoleReader,
     /// The superblock.

@@ -1,18 +1,21 @@
 //! Programs on callbacks: read the facts the plan asks for, fold them into a key, count the key, ship its first sight.
 
+use core::ptr::write_volatile;
+
 use aya_ebpf::{
     EbpfContext,
     bindings::{BPF_NOEXIST, pt_regs},
-    helpers::generated::{bpf_get_attach_cookie, bpf_get_func_arg, bpf_get_func_ip},
+    helpers::generated::{bpf_get_attach_cookie, bpf_get_current_pid_tgid, bpf_get_func_arg, bpf_get_func_ip},
     macros::{fentry, fexit, kprobe, kretprobe},
+    maps::PerCpuArray,
     programs::{FEntryContext, FExitContext, ProbeContext, RetProbeContext},
 };
-use vfs_audit_common::{HookPlan, Loss, ObservationKey, Stat, TaskLocks};
+use vfs_audit_common::{COUNTED_KEY_READY, COUNTED_KEYS, Control, HookPlan, Loss, ObservationKey, Stat, TaskLocks};
 
 use crate::{
     event,
     facts::{self, Args},
-    maps::{COUNTS, HOOKS, PLANS, count, enabled, lose, unwanted},
+    maps::{COUNTED, COUNTS, DIRECT, HOOKS, PLANS, THROUGH_TABLE, count, enabled, lose},
     memory::fast_u64,
     task, watch,
 };
@@ -25,9 +28,9 @@ struct Invocation {
     stack_pointer: u64,
 }
 
-/// Counts `key`; true when it is new.
+/// Counts `key` in the table of all keys; true when it is new.
 #[inline(always)]
-pub(crate) fn count_key(key: &ObservationKey) -> bool {
+pub(crate) fn count_in_table(key: &ObservationKey) -> bool {
     if let Some(counter) = COUNTS.get_ptr_mut(key) {
         // SAFETY: a per-CPU map value, ours alone on this CPU.
         unsafe { *counter += 1 };
@@ -45,15 +48,51 @@ pub(crate) fn count_key(key: &ObservationKey) -> bool {
     false
 }
 
+/// The place of `key` among the keys counted the quick way.
+#[inline(always)]
+fn place(key: &ObservationKey) -> u32 {
+    let slots = u64::from_ne_bytes(key.slots);
+    let folded = key.caller ^ key.table.rotate_left(20) ^ (key.sb >> 6) ^ slots.rotate_left(40);
+    let folded = folded ^ u64::from(key.hook) << 48 ^ u64::from(key.flags) << 56 ^ u64::from(key.history_complete) << 44;
+    (folded.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - COUNTED_KEYS.trailing_zeros())) as u32
+}
+
+/// Counts `key`; true when it is new. A key that finds its place taken is counted in the table of all keys, always.
+#[inline(always)]
+fn count_key(key: &ObservationKey) -> bool {
+    let Some(entry) = COUNTED.get_ptr_mut(place(key)) else { return count_in_table(key) };
+    // SAFETY: a per-CPU map value; a program that preempts another on this CPU sees `state` and keeps away.
+    unsafe {
+        if (*entry).state == COUNTED_KEY_READY {
+            if (*entry).key == *key {
+                (*entry).count += 1;
+                return false;
+            }
+        } else if (*entry).state == 0 {
+            write_volatile(&raw mut (*entry).state, 1);
+            (*entry).key.hook = key.hook;
+            (*entry).key.flags = key.flags;
+            (*entry).key.history_complete = key.history_complete;
+            (*entry).key.point = key.point;
+            (*entry).key.slept = key.slept;
+            (*entry).key.caller = key.caller;
+            (*entry).key.table = key.table;
+            (*entry).key.sb = key.sb;
+            (*entry).key.slots = key.slots;
+            write_volatile(&raw mut (*entry).state, COUNTED_KEY_READY);
+        }
+    }
+    count_in_table(key)
+}
+
 /// Every fact of the invocation, folded into its key.
 ///
 /// # Safety
-/// `locks` is a live map value of the current task, whose address is `task`.
+/// `locks` is a live map value of the current task, whose address is `task`; its roles are read.
 #[inline(always)]
-unsafe fn read(plan: &HookPlan, seen: &Invocation, locks: *mut TaskLocks, task: u64) -> ObservationKey {
+unsafe fn read(plan: &HookPlan, seen: &Invocation, locks: *mut TaskLocks, task: u64, table: u64) -> ObservationKey {
     // SAFETY: by the caller.
     unsafe {
-        facts::roles(plan, &seen.args, locks);
         ObservationKey {
             hook: seen.hook,
             flags: facts::flags(plan, &seen.args, locks),
@@ -61,23 +100,40 @@ unsafe fn read(plan: &HookPlan, seen: &Invocation, locks: *mut TaskLocks, task: 
             point: 0,
             slept: 0,
             caller: seen.caller,
-            table: facts::object(&plan.table, &seen.args, locks),
+            table,
             sb: facts::object(&plan.sb, &seen.args, locks),
             slots: facts::slots(plan, locks, task).to_le_bytes(),
         }
     }
 }
 
+/// Counts a call of a hook's function.
+#[inline(always)]
+fn bump(counters: &PerCpuArray<u64>, hook: u32) {
+    if let Some(counter) = counters.get_ptr_mut(hook) {
+        // SAFETY: a per-CPU array value, ours alone on this CPU.
+        unsafe { *counter += 1 }
+    }
+}
+
 #[inline(always)]
 fn observe<C: EbpfContext>(ctx: &C, seen: &Invocation) {
-    if unwanted() {
-        return;
-    }
     let Some(plan) = PLANS.get(seen.hook) else { return lose(Loss::PlanMissing) };
     let task = task::current();
     let Some(locks) = task::locks_of(task) else { return };
     // SAFETY: a live map value of the current task.
-    let key = unsafe { read(plan, seen, locks, task) };
+    let table = unsafe {
+        facts::roles(plan, &seen.args, locks);
+        facts::object(&plan.table, &seen.args, locks)
+    };
+    if !facts::is_in_table(plan, table) {
+        return bump(&DIRECT, seen.hook);
+    }
+    if plan.is_shared != 0 {
+        bump(&THROUGH_TABLE, seen.hook);
+    }
+    // SAFETY: as above.
+    let key = unsafe { read(plan, seen, locks, task, table) };
     if key.history_complete == 0 {
         count(Stat::IncompleteHistory);
         if task::is_user(task) {
@@ -104,10 +160,17 @@ fn from_registers(ctx: &ProbeContext) -> Invocation {
     Invocation { hook: cookie as u32, args, caller: fast_u64(stack_pointer), stack_pointer }
 }
 
+/// Whether the current process's invocations are wanted.
+#[inline(always)]
+fn wanted(control: &Control) -> bool {
+    // SAFETY: the helper takes nothing.
+    control.tgid == 0 || unsafe { bpf_get_current_pid_tgid() } >> 32 == control.tgid
+}
+
 /// A callback's entry, by kprobe.multi or single kprobes; the cookie is the hook number.
 #[kprobe]
 pub(crate) fn callback_entry(ctx: ProbeContext) -> u32 {
-    if enabled() {
+    if enabled().is_some_and(wanted) {
         observe(&ctx, &from_registers(&ctx));
     }
     0
@@ -131,7 +194,7 @@ fn hook_by_address(ctx: *mut core::ffi::c_void) -> Option<u32> {
 /// A callback's entry, by fentry: where there are no kprobes.
 #[fentry(function = "vfs_create")]
 pub(crate) fn callback_fentry(ctx: FEntryContext) -> i32 {
-    if !enabled() {
+    if !enabled().is_some_and(wanted) {
         return 0;
     }
     let Some(hook) = hook_by_address(ctx.as_ptr()) else {

@@ -4,8 +4,8 @@
 
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
 use vfs_audit_common::{
-    FLAG_AND_MASK, FLAG_IS_DIRECTORY, FLAG_PRESENT, FLAG_ROLES_DIFFER, FLAGS_MAX, FlagReader, HookPlan, LOCK_RWSEM, ModeBits,
-    ROLE_STEPS_MAX, ROLES_MAX, RoleReader, SLOT_ABSENT, SLOT_TRACKED_EXCLUSIVE, SLOT_TRACKED_NONE, SLOT_TRACKED_SHARED,
+    FLAG_AND_MASK, FLAG_IS_DIRECTORY, FLAG_PRESENT, FLAG_ROLES_DIFFER, FLAGS_MAX, FlagReader, HookPlan, LOCK_RWSEM, LOCK_UNTRACKED, ModeBits,
+    ROLE_STEPS_MAX, ROLES_MAX, SLOT_OFFSETS_MAX, RoleReader, SLOT_ABSENT, SLOT_TRACKED_EXCLUSIVE, SLOT_TRACKED_NONE, SLOT_TRACKED_SHARED, SLOT_UNTRACKED,
     SLOT_WORD_FREE, SLOT_WORD_OTHER, SLOT_WORD_READERS, SLOT_WORD_SELF, SLOT_WORD_UNREAD, SLOTS_MAX, SlotReader, Stat, TaskLocks,
 };
 
@@ -26,6 +26,8 @@ const RWSEM_WRITER: u64 = 1;
 const RWSEM_READER_SHIFT: u32 = 8;
 /// Low bits of an owner word that are flags, for rwsem and mutex alike.
 const OWNER_FLAGS: u64 = 7;
+/// Stands for the mode of a lock whose kind is not tracked.
+const UNTRACKED: u32 = u32::MAX;
 /// `ERR_PTR` values lie above this address.
 const ERRORS_FROM: u64 = u64::MAX - 4095;
 
@@ -73,6 +75,23 @@ pub(crate) unsafe fn roles(plan: &HookPlan, args: &Args, locks: *mut TaskLocks) 
         // SAFETY: by the caller; the index is below the array's size.
         unsafe { (*locks).roles[index] = object(&plan.roles[index], args, locks) };
     }
+}
+
+/// Whether a slot of the object's `table` holds the function that runs: else it was called directly.
+#[inline(always)]
+pub(crate) fn is_in_table(plan: &HookPlan, table: u64) -> bool {
+    if plan.slot_offsets_len == 0 {
+        return true;
+    }
+    for index in 0..SLOT_OFFSETS_MAX {
+        if index >= usize::from(plan.slot_offsets_len) {
+            break;
+        }
+        if fast_u64(table + u64::from(plan.slot_offsets[index])) == plan.function {
+            return true;
+        }
+    }
+    false
 }
 
 /// Whether the inode at `address` is a directory.
@@ -159,16 +178,18 @@ unsafe fn slot(reader: &SlotReader, locks: *mut TaskLocks, task: u64, words: *mu
             return SLOT_ABSENT;
         }
         let address = object + u64::from(reader.offset);
-        let mode = held::mode_of(locks, address);
-        let tracked = if mode == ModeBits::Exclusive as u32 {
+        let mode = if reader.kind & LOCK_UNTRACKED == 0 { held::mode_of(locks, address) } else { UNTRACKED };
+        let tracked = if mode == UNTRACKED {
+            SLOT_UNTRACKED
+        } else if mode == ModeBits::Exclusive as u32 {
             SLOT_TRACKED_EXCLUSIVE
         } else if mode == ModeBits::Shared as u32 {
             SLOT_TRACKED_SHARED
         } else {
             SLOT_TRACKED_NONE
         };
-        let word = word(reader.kind, address, task, words);
-        if word == SLOT_WORD_FREE && tracked != SLOT_TRACKED_NONE {
+        let word = word(reader.kind & !LOCK_UNTRACKED, address, task, words);
+        if word == SLOT_WORD_FREE && tracked != SLOT_TRACKED_NONE && tracked != SLOT_UNTRACKED {
             // A release was missed: the word is right, and the rest of the table is in doubt until the task is next
             // seen to hold no lock.
             count(Stat::ReleaseMissed);

@@ -68,7 +68,7 @@ fn table<C: EbpfContext>(ctx: &C, locks: Option<*mut TaskLocks>) -> Option<*mut 
 
 #[inline(always)]
 fn acquired<C: EbpfContext>(ctx: &C, instance: u64, mode: ModeBits) -> i32 {
-    if !enabled() {
+    if enabled().is_none() {
         return 0;
     }
     if let Some(locks) = table(ctx, task::locks_of(task::current())) {

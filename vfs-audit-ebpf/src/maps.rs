@@ -1,13 +1,12 @@
 //! The maps, the constants set at load and the on/off flag.
 
 use aya_ebpf::{
-    helpers::generated::bpf_get_current_pid_tgid,
     macros::map,
     maps::{Array, HashMap, PerCpuArray, PerCpuHashMap, RingBuf},
 };
 use vfs_audit_common::{
     STATS_LEN, Stat,
-    CONTROL_LEN, EVENT_RING_BYTES, HOOKS_MAX, HookPlan, KEYS_MAX, KernelOffsets, LOSS_CAUSES, Loss, ObservationKey, PEEK_BYTES, TASKS_ASIDE_MAX, TASK_SLOTS,
+    COUNTED_KEYS, Control, CountedKey, EVENT_RING_BYTES, HOOKS_MAX, HookPlan, KEYS_MAX, KernelOffsets, LOSS_CAUSES, Loss, ObservationKey, PEEK_BYTES, TASKS_ASIDE_MAX, TASK_SLOTS,
     TaskLocks, WIRE_VERSION,
 };
 
@@ -29,6 +28,15 @@ pub(crate) static HOOKS: HashMap<u64, u32> = HashMap::with_max_entries(HOOKS_MAX
 /// Invocations by key.
 #[map]
 pub(crate) static COUNTS: PerCpuHashMap<ObservationKey, u64> = PerCpuHashMap::with_max_entries(KEYS_MAX as u32, 0);
+/// Invocations by key, the quick way: at the place that a hash of the key says.
+#[map]
+pub(crate) static COUNTED: PerCpuArray<CountedKey> = PerCpuArray::with_max_entries(COUNTED_KEYS as u32, 0);
+/// Calls of a hook's function for an object whose table holds another.
+#[map]
+pub(crate) static DIRECT: PerCpuArray<u64> = PerCpuArray::with_max_entries(HOOKS_MAX as u32, 0);
+/// Calls of a hook's function through the table.
+#[map]
+pub(crate) static THROUGH_TABLE: PerCpuArray<u64> = PerCpuArray::with_max_entries(HOOKS_MAX as u32, 0);
 /// First-sight events.
 #[map]
 pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(EVENT_RING_BYTES, 0);
@@ -66,10 +74,9 @@ pub(crate) static OFFSETS: KernelOffsets = KernelOffsets {
 #[used]
 pub(crate) static WIRE: u32 = WIRE_VERSION;
 
-/// Slot 0: 1 while observing. Slot 1: time (ns) since when every lock primitive is probed; 0 = not yet. Slot 2: process
-/// id whose invocations are wanted; 0 = all.
+/// What the daemon tells the programs.
 #[map]
-pub(crate) static CONTROL: Array<u64> = Array::with_max_entries(CONTROL_LEN as u32, 0);
+pub(crate) static CONTROL: Array<Control> = Array::with_max_entries(1, 0);
 
 /// Reads a constant that is known only at load: volatile, or the compiler would take the zeros for granted.
 #[inline(always)]
@@ -86,18 +93,16 @@ macro_rules! offset {
 }
 pub(crate) use offset;
 
-/// Whether the daemon wants observations.
+/// The daemon's word, while it wants observations.
 #[inline(always)]
-pub(crate) fn enabled() -> bool {
-    CONTROL.get(0).is_some_and(|on| *on != 0)
+pub(crate) fn enabled() -> Option<&'static Control> {
+    CONTROL.get(0).filter(|control| control.enabled != 0)
 }
 
-/// Whether the daemon wants another process's invocations only.
+/// Time since when every lock primitive is probed; 0 = not yet.
 #[inline(always)]
-pub(crate) fn unwanted() -> bool {
-    let wanted = CONTROL.get(2).copied().unwrap_or(0);
-    // SAFETY: the helper takes nothing.
-    wanted != 0 && unsafe { bpf_get_current_pid_tgid() } >> 32 != wanted
+pub(crate) fn tracked_since() -> u64 {
+    CONTROL.get(0).map_or(0, |control| control.since)
 }
 
 /// Counts a loss.

@@ -14,7 +14,7 @@ use vfs_audit_common::{Loss, Stat, TASK_SLOTS, TaskLocks};
 
 use crate::{
     memory::read_u64,
-    maps::{CONTROL, PLACES, TASKS, TASKS_ASIDE, count, lose, offset},
+    maps::{PLACES, TASKS, TASKS_ASIDE, count, lose, offset, tracked_since},
 };
 
 static EMPTY: TaskLocks = TaskLocks {
@@ -70,7 +70,7 @@ fn seldom(task: u64) -> Option<*mut TaskLocks> {
     }
     let locks = claim(task)?;
     let born = read_u64(task + u64::from(offset!(task_start_time))).unwrap_or(0);
-    let since = CONTROL.get(1).copied().unwrap_or(0);
+    let since = tracked_since();
     // SAFETY: a map value of the current task, which only its own programs write.
     unsafe {
         (*locks).held_len = 0;
@@ -128,7 +128,7 @@ pub(crate) fn task_free(ctx: RawTracePointContext) -> i32 {
 /// The current task is known to hold no lock: whatever was missed before is mended.
 #[inline(always)]
 fn holds_nothing() {
-    if CONTROL.get(1).is_none_or(|since| *since == 0) {
+    if tracked_since() == 0 {
         return;
     }
     let Some(locks) = locks_of(current()) else { return };

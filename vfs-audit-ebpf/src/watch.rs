@@ -9,7 +9,7 @@ use aya_ebpf::{
 use vfs_audit_common::{Loss, ObservationKey, SLOTS_MAX, TaskLocks, WATCHED_MAX, WatchFrame};
 
 use crate::{
-    callback::count_key,
+    callback::count_in_table,
     event,
     maps::{SLEEPS, lose},
     task,
@@ -25,7 +25,13 @@ pub(crate) fn enter(locks: *mut TaskLocks, key: &ObservationKey, stack_pointer: 
     unsafe {
         let mut len = (*locks).watched_len as usize;
         for _ in 0..WATCHED_MAX {
-            if len == 0 || (*locks).watched[(len - 1) & MASK].stack_pointer > stack_pointer {
+            let top = &raw const (*locks).watched[len.wrapping_sub(1) & MASK];
+            // Equal stack pointers: one callback that ends in a jump to another, both still open; unless it is the same
+            // callback again, whose exit was then missed.
+            if len == 0 || (*top).stack_pointer > stack_pointer {
+                break;
+            }
+            if (*top).stack_pointer == stack_pointer && (*top).hook != key.hook {
                 break;
             }
             len -= 1;
@@ -78,7 +84,7 @@ pub(crate) fn leave<C: EbpfContext>(ctx: &C, hook: u32) {
             if (*locks).watched[len & MASK].hook == hook {
                 (*locks).watched_len = len as u32;
                 let key = exit_key(&(*locks).watched[len & MASK], (*locks).history_complete);
-                if count_key(&key) {
+                if count_in_table(&key) {
                     event::first_sight(ctx, &key, locks);
                 }
                 return;

@@ -45,6 +45,8 @@ pub enum Tracked {
     Shared,
     /// Held exclusive.
     Exclusive,
+    /// Locks of this kind are not tracked in this run: the word is the only witness.
+    Untracked,
 }
 
 /// The lock of one role, as both witnesses saw it.

@@ -81,9 +81,10 @@ pub fn holding(word: Word, tracked: Tracked, history_complete: bool) -> Holding 
         (Word::Readers, Tracked::Shared) => Holding::Shared,
         (Word::Readers, Tracked::Exclusive) => Holding::ReadersNotExclusive,
         (Word::Readers, Tracked::None) if history_complete => Holding::OtherReaders,
-        (Word::Readers, Tracked::None) => Holding::ReadersUnknown,
-        (Word::Taken, Tracked::None) => Holding::TakenBySomeone,
+        (Word::Readers, Tracked::None | Tracked::Untracked) => Holding::ReadersUnknown,
+        (Word::Taken, Tracked::None | Tracked::Untracked) => Holding::TakenBySomeone,
         (Word::Taken, Tracked::Shared | Tracked::Exclusive) => Holding::Taken,
+        (Word::Unread, Tracked::Untracked) => Holding::Unknown,
         (Word::Unread, _) if !history_complete => Holding::Unknown,
         (Word::Unread, Tracked::None) => Holding::No(Evidence::History),
         (Word::Unread, Tracked::Shared) => Holding::SharedUnread,
@@ -173,6 +174,7 @@ pub fn witnesses_disagree(word: Word, tracked: Tracked, history_complete: bool) 
         (Word::Free | Word::ExclusiveOther | Word::Readers, Tracked::None)
         | (Word::ExclusiveSelf, Tracked::Exclusive)
         | (Word::Readers, Tracked::Shared)
+        | (_, Tracked::Untracked)
         | (Word::Unread | Word::Taken, _) => false,
     }
 }

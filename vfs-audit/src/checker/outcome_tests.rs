@@ -10,7 +10,7 @@ const DEMANDS: [Demand; 6] =
     [Demand::SharedAtLeast, Demand::Exclusive, Demand::Held, Demand::NotHeld, Demand::NotShared, Demand::NotPromised];
 const WORDS: [Word; 6] =
     [Word::Unread, Word::Free, Word::ExclusiveSelf, Word::ExclusiveOther, Word::Readers, Word::Taken];
-const TRACKED: [Tracked; 3] = [Tracked::None, Tracked::Shared, Tracked::Exclusive];
+const TRACKED: [Tracked; 4] = [Tracked::None, Tracked::Shared, Tracked::Exclusive, Tracked::Untracked];
 
 /// Every combination of what the witnesses can say.
 fn every_reading() -> impl Iterator<Item = (Word, Tracked, bool)> {
@@ -38,9 +38,9 @@ fn held_by_the_design(word: Word, tracked: Tracked, complete: bool) -> Option<bo
         (Word::ExclusiveSelf, ..) => Some(true),
         (Word::Free | Word::ExclusiveOther, ..) => Some(false),
         (Word::Readers | Word::Taken, Tracked::Shared | Tracked::Exclusive, _) => Some(true),
-        (Word::Taken, Tracked::None, _) => Some(true),
+        (Word::Taken, Tracked::None | Tracked::Untracked, _) => Some(true),
         (Word::Readers, Tracked::None, true) => Some(false),
-        (Word::Readers, Tracked::None, false) => None,
+        (Word::Readers, Tracked::None, false) | (Word::Readers | Word::Unread, Tracked::Untracked, _) => None,
         (Word::Unread, _, false) => None,
         (Word::Unread, Tracked::None, true) => Some(false),
         (Word::Unread, Tracked::Shared | Tracked::Exclusive, true) => Some(true),
@@ -69,8 +69,9 @@ fn exclusive_is_never_met_by_readers_and_always_by_this_task_as_the_writer() {
         let expected = match (word, tracked, complete) {
             (Word::ExclusiveSelf, ..) => Judgement::Met,
             (Word::Free | Word::ExclusiveOther | Word::Readers, ..) => Judgement::Broken(Evidence::Word),
-            (Word::Taken, Tracked::None, _) => Judgement::MetUnproven,
+            (Word::Taken, Tracked::None | Tracked::Untracked, _) => Judgement::MetUnproven,
             (Word::Taken, ..) | (Word::Unread, Tracked::Exclusive, true) => Judgement::Met,
+            (Word::Unread, Tracked::Untracked, _) => Judgement::Undecided(super::Doubt::Unread),
             (Word::Unread, _, true) => Judgement::Broken(Evidence::History),
             (Word::Unread, _, false) => Judgement::Undecided(super::Doubt::Unread),
         };

@@ -36,9 +36,9 @@ pub(super) fn fact(condition: &Condition, op: &Op) -> String {
 pub(super) fn reading(reading: LockReading, history_complete: bool) -> &'static str {
     let LockReading::Read { word, tracked } = reading else { return "no object" };
     match (word, tracked) {
-        (Word::Free, Tracked::None) => "free (the lock word proves it)",
+        (Word::Free, Tracked::None | Tracked::Untracked) => "free (the lock word proves it)",
         (Word::Free, _) => "free (the lock word proves it, against the task's held-lock table)",
-        (Word::ExclusiveOther, Tracked::None) => "held exclusive by another task (the lock word proves it)",
+        (Word::ExclusiveOther, Tracked::None | Tracked::Untracked) => "held exclusive by another task (the lock word proves it)",
         (Word::ExclusiveOther, _) => {
             "held exclusive by another task (the lock word proves it, against the task's held-lock table)"
         }
@@ -50,8 +50,8 @@ pub(super) fn reading(reading: LockReading, history_complete: bool) -> &'static 
         (Word::Readers, Tracked::None) if history_complete => {
             "held by readers, none of them this task (its lock history is complete)"
         }
-        (Word::Readers, Tracked::None) => "held by readers, this task perhaps among them",
-        (Word::Taken, Tracked::None) => "taken, by nobody knows whom",
+        (Word::Readers, Tracked::None | Tracked::Untracked) => "held by readers, this task perhaps among them",
+        (Word::Taken, Tracked::None | Tracked::Untracked) => "taken, by nobody knows whom",
         (Word::Taken, _) => "taken by this task",
         (Word::Unread, Tracked::None) if history_complete => {
             "not held by this task (its lock history is complete; the lock word was not read)"
@@ -94,6 +94,7 @@ pub(super) fn witnesses(word: Word, tracked: Tracked) -> String {
         Tracked::None => "not held",
         Tracked::Shared => "shared",
         Tracked::Exclusive => "exclusive",
+        Tracked::Untracked => "nothing (not tracked)",
     };
     format!("the lock word says {word}, the task's held-lock table says {tracked}")
 }

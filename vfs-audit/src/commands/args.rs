@@ -236,6 +236,9 @@ pub struct LiveFilters {
     /// Only this process
     #[arg(long, value_name = "PID")]
     pub pid: Option<u32>,
+    /// Track mutexes too, for the lists of held locks (their words name the owner, so rules need no more)
+    #[arg(long)]
+    pub track_mutexes: bool,
 }
 
 /// Where the rules come from.
@@ -272,6 +275,9 @@ pub struct Output {
     /// Write the report to a file
     #[arg(short = 'o', long = "output", value_name = "FILE")]
     pub file: Option<PathBuf>,
+    /// Write the report in another form too (`json:report.json`)
+    #[arg(long, value_name = "FORMAT:FILE", value_parser = also)]
+    pub also: Vec<(Format, PathBuf)>,
     /// Show kernel addresses that have no symbol
     #[arg(long)]
     pub addresses: bool,
@@ -314,6 +320,12 @@ pub enum ListFormat {
     Table,
     /// For programs
     Json,
+}
+
+/// A form and a file, with a colon between.
+fn also(text: &str) -> Result<(Format, PathBuf), String> {
+    let (form, file) = text.split_once(':').filter(|(_, file)| !file.is_empty()).ok_or("write FORMAT:FILE")?;
+    Ok((Format::from_str(form, true)?, PathBuf::from(file)))
 }
 
 /// A number and a unit; without a unit, seconds.

@@ -148,7 +148,6 @@ impl Sum {
             let sum = self.loss.by_cause.entry(cause).or_default();
             *sum = sum.saturating_add(count);
         }
-        let events = [self.tracker.lock_events, end.tracker.lock_events].into_iter().flatten();
-        self.tracker.lock_events = events.reduce(u64::saturating_add);
+        self.tracker.releases_missed = self.tracker.releases_missed.saturating_add(end.tracker.releases_missed);
     }
 }

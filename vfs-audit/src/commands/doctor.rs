@@ -1,12 +1,127 @@
-//! `doctor`: what this kernel offers, what is missing, what to do about it.
+//! `doctor`: what this kernel offers, what is missing, and what to do about it.
+//!
+//! Everything is tried, nothing is concluded from a version number; what was attached for a trial is detached again.
 
-use super::Exit;
-use super::args::DoctorArgs;
+use std::fmt::Write as _;
 
-/// Looks the host over.
+use serde::Serialize;
+
+use super::{
+    Exit,
+    args::{DoctorArgs, ListFormat},
+    live,
+    output::print,
+};
+use crate::{
+    report::escape,
+    rules::Catalogue,
+    tracer::{Session, TracerError, Wanted},
+};
+
+/// One thing that a live audit needs.
+#[derive(Debug, Serialize)]
+struct Finding {
+    /// What was looked at.
+    what: &'static str,
+    /// Whether it is as needed.
+    ok: bool,
+    /// What was found.
+    found: String,
+}
+
+/// What the doctor found.
+#[derive(Debug, Serialize)]
+struct Diagnosis {
+    /// `uname -r`.
+    release: String,
+    /// Whether a live audit can run here.
+    can_audit: bool,
+    findings: Vec<Finding>,
+}
+
+/// Looks the host over; exit code 0 when a live audit can run, 2 when not.
 ///
 /// # Errors
-/// Always.
-pub fn run(_: &DoctorArgs) -> anyhow::Result<Exit> {
-    anyhow::bail!("doctor: not built yet")
+/// Stdout cannot be written.
+pub fn run(args: &DoctorArgs) -> anyhow::Result<Exit> {
+    let kernel = live::kernel()?;
+    let mut findings = Vec::new();
+    let can_audit = examine(&kernel.release, &mut findings);
+    let diagnosis = Diagnosis { release: kernel.release, can_audit, findings };
+    match args.format {
+        ListFormat::Json => print(&(serde_json::to_string_pretty(&diagnosis)? + "\n"))?,
+        ListFormat::Table => print(&text(&diagnosis))?,
+    }
+    Ok(if can_audit { Exit::Clean } else { Exit::Failed })
+}
+
+/// Goes as far as it can; true when every step worked.
+fn examine(release: &str, findings: &mut Vec<Finding>) -> bool {
+    // SAFETY: the call takes nothing and cannot fail.
+    let is_root = unsafe { libc::geteuid() } == 0;
+    let mut find = |what, ok, found: String| findings.push(Finding { what, ok, found });
+    find("rights", is_root, if is_root { "root" } else { "not root: run it with sudo" }.to_owned());
+    let rules = Catalogue::for_kernel(release);
+    find("rules", true, format!("{rules}, the nearest document to {release}"));
+    if !is_root {
+        return false;
+    }
+    let catalogue = match Catalogue::load(rules) {
+        Ok(catalogue) => catalogue,
+        Err(error) => {
+            find("rules", false, error.to_string());
+            return false;
+        }
+    };
+    let mut session = match Session::prepare(&catalogue, Wanted::default()) {
+        Ok(session) => session,
+        Err(error) => {
+            find("kernel", false, causes(&error));
+            return false;
+        }
+    };
+    find("types and symbols", true, "BTF and addresses are there".to_owned());
+    find("programs", true, format!("maps and programs load; memory is read by {}", session.reads_by()));
+    let live = session.live();
+    let found = format!("{} in {} superblocks", live.inode.len(), live.superblocks.len());
+    find("operations tables", !live.inode.is_empty(), found);
+    if let Err(error) = session.start(None) {
+        find("probes", false, causes(&error));
+        return false;
+    }
+    let attached = session.hooks().filter(|(_, fate)| fate.is_some_and(|fate| fate.attached.is_ok())).count();
+    let backend = session.backend().map_or("nothing", |backend| backend.name());
+    find("probes", attached > 0, format!("{attached} of {} callbacks by {backend}", session.hooks().count()));
+    for refused in session.refused() {
+        find("refused", true, refused.clone());
+    }
+    for (hook, why) in session.hooks().filter_map(|(hook, fate)| Some((hook, fate?.attached.as_ref().err()?))) {
+        find("failed", true, format!("{}: {why}", hook.callback));
+    }
+    attached > 0
+}
+
+/// An error and what is behind it, in one line.
+fn causes(error: &TracerError) -> String {
+    let mut line = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        let _ = write!(line, ": {cause}");
+        source = cause.source();
+    }
+    line
+}
+
+fn text(diagnosis: &Diagnosis) -> String {
+    let mut text = format!("kernel {}\n", escape::text(&diagnosis.release));
+    for finding in &diagnosis.findings {
+        let mark = if finding.ok { "ok" } else { "NO" };
+        let _ = writeln!(text, "  {mark}  {}: {}", finding.what, escape::text(finding.found.trim()));
+    }
+    text.push_str(if diagnosis.can_audit {
+        "This kernel can be audited: `vfs-audit run -- CMD`.\n"
+    } else {
+        "This kernel cannot be audited from here; `cargo xtask audit` audits a Debian kernel in a VM instead.\n"
+    });
+    text
 }

@@ -3,6 +3,8 @@
 mod advice;
 pub mod args;
 mod check;
+mod live;
+mod mounts;
 pub mod doctor;
 pub mod output;
 pub mod probes;

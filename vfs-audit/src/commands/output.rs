@@ -65,6 +65,9 @@ impl<'a> Conclusion<'a> {
         report.redact(addresses(self.output.addresses));
         report.conclude(&Terms { require: &self.judging.require, baseline });
         write(&report, self.output)?;
+        for (format, path) in &self.output.also {
+            write_file(&render(&report, *format, style(false))?, path)?;
+        }
         if let Some(path) = &self.judging.write_baseline {
             write_baseline(&report, path, today)?;
         }
@@ -91,7 +94,13 @@ fn write_baseline(report: &Report, path: &Path, today: Date) -> anyhow::Result<(
 fn write(report: &Report, output: &Output) -> anyhow::Result<()> {
     let to_terminal = output.file.is_none() && io::stdout().is_terminal();
     let text = render(report, output.format, style(to_terminal))?;
-    let Some(path) = &output.file else { return print(&text) };
+    match &output.file {
+        Some(path) => write_file(&text, path),
+        None => print(&text),
+    }
+}
+
+fn write_file(text: &str, path: &Path) -> anyhow::Result<()> {
     let written = File::create(path).and_then(|mut file| file.write_all(text.as_bytes()));
     written.with_context(|| format!("writing the report to {}", path.display()))
 }

@@ -1,12 +1,50 @@
-//! `probes`: what would be hooked, and what not and why.
+//! `probes`: what would be hooked, and what not and why. Nothing is attached.
 
-use super::Exit;
-use super::args::ProbesArgs;
+use std::collections::BTreeMap;
+
+use super::{
+    Exit,
+    args::{ListFormat, ProbesArgs},
+    live,
+    output::print,
+    selection,
+};
+use crate::report::{HookStatus, escape};
 
 /// Lists the hooks.
 ///
 /// # Errors
-/// Always.
-pub fn run(_: &ProbesArgs) -> anyhow::Result<Exit> {
-    anyhow::bail!("probes: not built yet")
+/// The kernel cannot be audited, or stdout cannot be written.
+pub fn run(args: &ProbesArgs) -> anyhow::Result<Exit> {
+    live::require_root("looking over")?;
+    let kernel = live::kernel()?;
+    let catalogue = selection::catalogue(&args.rules, &kernel.release)?;
+    selection::prove(&catalogue, &args.filters, &[])?;
+    let session = live::prepare(&catalogue, &args.filters, &args.live)?;
+    let rows = live::hook_statuses(&session, &BTreeMap::new());
+    match args.format {
+        ListFormat::Json => print(&(serde_json::to_string_pretty(&rows)? + "\n"))?,
+        ListFormat::Table => print(&table(&rows, &session.plans().unreadable))?,
+    }
+    Ok(Exit::Clean)
+}
+
+fn table(rows: &[HookStatus], unreadable: &BTreeMap<String, String>) -> String {
+    let mut table = prettytable::Table::new();
+    table.set_format(*prettytable::format::consts::FORMAT_CLEAN);
+    table.set_titles(prettytable::row!["op", "callback", "file systems", "found"]);
+    for row in rows {
+        let cells = [&row.op, &row.callback, &row.fs, &row.reason];
+        table.add_row(cells.map(|cell| escape::text(cell).into_owned()).into_iter().collect());
+    }
+    let hooked = rows.iter().filter(|row| !row.callback.is_empty()).count();
+    let mut text = format!("{table}\n{hooked} callbacks would be hooked.\n");
+    let mut reasons: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (rule, why) in unreadable {
+        reasons.entry(why).or_default().push(rule);
+    }
+    for (why, rules) in reasons {
+        text.push_str(&format!("{} rules cannot be read here: {}\n", rules.len(), escape::text(why)));
+    }
+    text
 }

@@ -1,20 +1,113 @@
 //! `run` and `record`: a live audit, and a live recording.
 
-use super::Exit;
-use super::args::{RecordArgs, RunArgs};
+use std::{collections::BTreeMap, fs::File, path::Path};
+
+use anyhow::Context as _;
+
+use super::{
+    Advice, Exit,
+    args::{RecordArgs, RunArgs},
+    live::{self, Outcome},
+    note,
+    output::{self, Conclusion},
+    selection,
+};
+use crate::{
+    checker::{Checker, Findings, Options},
+    observation::Point,
+    recording::{End, Header, Writer},
+    report::{HookStatus, Report, Source},
+};
 
 /// Audits the live kernel.
 ///
 /// # Errors
-/// Always.
-pub fn run(_: &RunArgs) -> anyhow::Result<Exit> {
-    anyhow::bail!("run: not built yet")
+/// What was asked for does not exist, or the kernel cannot be audited.
+pub fn run(args: &RunArgs) -> anyhow::Result<Exit> {
+    live::require_root("auditing")?;
+    let conclusion = Conclusion::prepare(&args.judging, &args.output)?;
+    let kernel = live::kernel()?;
+    let catalogue = selection::catalogue(&args.rules, &kernel.release)?;
+    selection::prove(&catalogue, &args.filters, &args.judging.require)?;
+    let mut session = live::prepare(&catalogue, &args.filters, &args.live)?;
+    let mut outcome = live::observe(&mut session, &args.live, &args.extent)?;
+    let options = Options { strict: args.judging.strict, missing: session.plans().unreadable.clone() };
+    let mut checker = Checker::new(&catalogue, options);
+    let wanted = outcome.brought.observations.iter().filter(|observation| args.filters.wants(observation));
+    wanted.for_each(|observation| checker.feed(observation));
+    let mut findings: Findings = checker.finish();
+    args.filters.narrow(&catalogue, &mut findings);
+    count_hooks(&mut outcome);
+    conclusion.conclude(Report {
+        tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+        kernel: live::kernel_info(&kernel, &catalogue, &session),
+        source: Source::Live,
+        seconds: outcome.seconds,
+        command: outcome.command,
+        recordings: Vec::new(),
+        hooks: outcome.hooks,
+        findings,
+        loss: outcome.loss,
+        tracker: outcome.tracker,
+        baseline: None,
+        incomplete: outcome.incomplete,
+    })
+}
+
+/// Invocations by callback, into the rows of the hooks.
+fn count_hooks(outcome: &mut Outcome) {
+    let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+    for observation in outcome.brought.observations.iter().filter(|observation| observation.point == Point::Entry) {
+        *counts.entry(&observation.callback).or_default() += observation.count;
+    }
+    let row = |hook: &mut HookStatus| hook.count = counts.get(hook.callback.as_str()).copied().unwrap_or(0);
+    outcome.hooks.iter_mut().filter(|hook| !hook.op.starts_with("lock.")).for_each(row);
 }
 
 /// Records the live kernel.
 ///
 /// # Errors
-/// Always.
-pub fn record(_: &RecordArgs) -> anyhow::Result<Exit> {
-    anyhow::bail!("record: not built yet")
+/// As with [`run`], or the file cannot be written.
+pub fn record(args: &RecordArgs) -> anyhow::Result<Exit> {
+    live::require_root("recording")?;
+    let kernel = live::kernel()?;
+    let catalogue = selection::catalogue(&args.rules, &kernel.release)?;
+    selection::prove(&catalogue, &args.filters, &[])?;
+    // Before the run: a file that cannot be made must not cost the run.
+    let file = create(&args.file)?;
+    let mut session = live::prepare(&catalogue, &args.filters, &args.live)?;
+    let mut outcome = live::observe(&mut session, &args.live, &args.extent)?;
+    count_hooks(&mut outcome);
+    let header = Header {
+        tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+        kernel: live::kernel_info(&kernel, &catalogue, &session),
+        source: Source::Live,
+        command: outcome.command.as_ref().map(|command| command.argv.clone()).unwrap_or_default(),
+        hooks: outcome.hooks.clone(),
+        missing: session.plans().unreadable.clone(),
+    };
+    let what = || format!("writing the recording {}", args.file.display());
+    let mut writer = Writer::create(file, &header, output::addresses(args.addresses)).with_context(what)?;
+    for observation in outcome.brought.observations.iter().filter(|observation| args.filters.wants(observation)) {
+        writer.push(observation).with_context(what)?;
+    }
+    let observations = writer.observations();
+    let lost = outcome.loss.total;
+    let end = End {
+        seconds: outcome.seconds,
+        command_exit: outcome.command.and_then(|command| command.exit_code),
+        hooks: outcome.hooks,
+        loss: outcome.loss,
+        tracker: outcome.tracker,
+        incomplete: outcome.incomplete,
+    };
+    writer.finish(&end).with_context(what)?;
+    note(&format!("{observations} observations in {}; `vfs-audit check {0}` judges them", args.file.display()));
+    Ok(if lost == 0 { Exit::Clean } else { Exit::Incomplete })
+}
+
+fn create(path: &Path) -> anyhow::Result<File> {
+    let hint = "name a file in a directory that exists and can be written";
+    let made = File::create(path);
+    Ok(made.map_err(|error| Advice::new(format!("making the recording {}", path.display()), hint).because(error))?)
 }

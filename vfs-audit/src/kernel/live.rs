@@ -39,13 +39,24 @@ pub struct LiveTable {
     pub source: TableSource,
 }
 
+/// A superblock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Superblock {
+    /// File system type (`ext4`).
+    pub fs: String,
+    /// `s_id` (`vda`).
+    pub id: String,
+    /// `s_dev`: `major << 20 | minor`.
+    pub device: u32,
+}
+
 /// What one walk found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LiveTables {
     /// `inode_operations` tables by address.
     pub inode: BTreeMap<u64, LiveTable>,
-    /// File system type and `s_id` by superblock address.
-    pub superblocks: BTreeMap<u64, (String, String)>,
+    /// Superblocks by address.
+    pub superblocks: BTreeMap<u64, Superblock>,
     /// Inodes visited.
     pub inodes: usize,
     /// Bounds that were reached, in words.
@@ -57,6 +68,7 @@ struct Offsets {
     sb_list: u64,
     sb_type: u64,
     sb_id: u64,
+    sb_dev: u64,
     sb_root: u64,
     sb_inodes: Option<u64>,
     type_name: u64,
@@ -72,6 +84,7 @@ impl Offsets {
             sb_list: at("super_block", "s_list")?,
             sb_type: at("super_block", "s_type")?,
             sb_id: at("super_block", "s_id")?,
+            sb_dev: at("super_block", "s_dev")?,
             sb_root: at("super_block", "s_root")?,
             sb_inodes: at("super_block", "s_inodes").ok(),
             type_name: at("file_system_type", "name")?,
@@ -114,7 +127,8 @@ impl LiveTables {
         let Some(kind) = memory.word(sb + offsets.sb_type) else { return };
         let Some(fs) = memory.word(kind + offsets.type_name).and_then(|name| memory.text(name, NAME_MAX)) else { return };
         let id = memory.text(sb + offsets.sb_id, NAME_MAX).unwrap_or_default();
-        self.superblocks.insert(sb, (fs.clone(), id));
+        let device = memory.bytes(sb + offsets.sb_dev, 4).and_then(|b| Some(u32::from_le_bytes(b.try_into().ok()?)));
+        self.superblocks.insert(sb, Superblock { fs: fs.clone(), id, device: device.unwrap_or(0) });
         let root = memory.word(sb + offsets.sb_root).filter(|root| *root != 0);
         if let Some(inode) = root.and_then(|root| memory.word(root + offsets.dentry_inode)).filter(|i| *i != 0) {
             self.visit_inode(memory, offsets, inode, &fs);

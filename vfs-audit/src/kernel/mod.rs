@@ -7,7 +7,7 @@ mod peek;
 mod release;
 mod symbols;
 
-pub use live::{LiveTable, LiveTables, TableSource};
+pub use live::{LiveTable, LiveTables, Superblock, TableSource};
 pub use peek::{Memory, Peek, PeekError};
 pub use release::KernelRelease;
 pub use symbols::{Symbol, Symbols, SymbolsError};

@@ -353,6 +353,7 @@ fn reading(code: u8) -> Result<LockReading, Malformed> {
         0 => Tracked::None,
         1 => Tracked::Shared,
         2 => Tracked::Exclusive,
+        3 => Tracked::Untracked,
         _ => return Err(Malformed("no such tracked state")),
     };
     Ok(LockReading::Read { word, tracked })

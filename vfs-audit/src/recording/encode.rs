@@ -303,6 +303,7 @@ fn reading_code(reading: LockReading) -> u8 {
         Tracked::None => 0,
         Tracked::Shared => 1,
         Tracked::Exclusive => 2,
+        Tracked::Untracked => 3,
     };
     word | tracked << 4
 }

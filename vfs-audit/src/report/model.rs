@@ -89,9 +89,9 @@ pub struct Tracker {
     pub disagreements: u64,
     /// Invocations by tasks whose lock history was incomplete.
     pub incomplete_history: u64,
-    /// Lock events seen (acquire and release), when counted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub lock_events: Option<u64>,
+    /// Held locks that turned out to be free, or were still noted when their task came from user space.
+    #[serde(default)]
+    pub releases_missed: u64,
 }
 
 impl Tracker {

@@ -1,6 +1,7 @@
 //! Attaching to callbacks: one kprobe.multi link where the kernel has it, else single kprobes, else fentry; chosen by trying.
 
 use std::{
+    collections::BTreeMap,
     os::fd::{AsRawFd as _, OwnedFd},
     path::Path,
     sync::Arc,
@@ -46,6 +47,8 @@ pub(super) struct Attachment {
     /// Why the ways before it did not, in words.
     pub refused: Vec<String>,
     links: Vec<OwnedFd>,
+    /// Links of hooks that can be taken off alone, by hook number.
+    single: BTreeMap<usize, Vec<OwnedFd>>,
     /// Keeps programs loaded that later hooks use too.
     programs: Vec<(&'static str, OwnedFd)>,
 }
@@ -72,7 +75,7 @@ impl Attachment {
             let tried = match way {
                 Backend::KprobeMulti => self.add_multi(object, hooks, first, watched),
                 Backend::Kprobe => self.add_kprobes(object, hooks, first, watched),
-                Backend::Fentry => Ok(self.add_fentries(object, btf, hooks, watched)),
+                Backend::Fentry => Ok(self.add_fentries(object, btf, hooks, first, watched)),
             };
             match tried {
                 Ok(outcome) if outcome.iter().any(Result::is_ok) => {
@@ -88,6 +91,11 @@ impl Attachment {
             }
         }
         results
+    }
+
+    /// Takes one hook off; false when it shares its link with others.
+    pub(super) fn take_off(&mut self, number: usize) -> bool {
+        self.single.remove(&number).is_some()
     }
 
     fn program(&mut self, object: &Object, name: &'static str, purpose: Purpose) -> std::io::Result<i32> {
@@ -115,34 +123,27 @@ impl Attachment {
         // Exits first: of two probes on one function the later one runs first, and the entry program must see the
         // return address before the exit probe replaces it.
         let exits = numbered(watched);
-        if !exits.is_empty() {
-            let exit = self.program(object, "callback_exit", Purpose::KprobeMulti).map_err(|e| e.to_string())?;
-            self.link_multi(exit, &exits, true, &mut |_, _| ());
+        let exit = match exits.as_slice() {
+            [] => None,
+            _ => Some(self.program(object, "callback_exit", Purpose::KprobeMulti).map_err(|e| e.to_string())?),
+        };
+        if let Some(exit) = exit {
+            let together = numbered(&|hook| watched(hook) && !hook.is_shared());
+            self.links.extend(link_multi(exit, &together, true, &mut |_, _| ()));
         }
         let mut results = vec![Ok(()); hooks.len()];
-        self.link_multi(entry, &numbered(&|_| true), false, &mut |number, why| {
-            results[number as usize - first] = Err(why);
-        });
-        Ok(results)
-    }
-
-    /// Links all of `at` (address, hook number); a kernel that refuses the whole for one bad address is asked again for
-    /// each half.
-    fn link_multi(&mut self, program: i32, at: &[(u64, u64)], on_return: bool, failed: &mut dyn FnMut(u64, String)) {
-        let (addresses, cookies): (Vec<u64>, Vec<u64>) = at.iter().copied().unzip();
-        match sys::link_kprobe_multi(program, &addresses, &cookies, on_return) {
-            Ok(link) => self.links.push(link),
-            Err(error) if at.len() == 1 || error.raw_os_error() == Some(libc::EOPNOTSUPP) => {
-                for (_, number) in at {
-                    failed(*number, error.to_string());
-                }
+        let mut failed = |number: u64, why: String| results[number as usize - first] = Err(why);
+        let together = numbered(&|hook| !hook.is_shared());
+        self.links.extend(link_multi(entry, &together, false, &mut failed));
+        for alone in numbered(&Hook::is_shared) {
+            let mut links = Vec::new();
+            if let Some(exit) = exit.filter(|_| exits.contains(&alone)) {
+                links.extend(link_multi(exit, &[alone], true, &mut |_, _| ()));
             }
-            Err(_) => {
-                let (left, right) = at.split_at(at.len() / 2);
-                self.link_multi(program, left, on_return, failed);
-                self.link_multi(program, right, on_return, failed);
-            }
+            links.extend(link_multi(entry, &[alone], false, &mut failed));
+            self.single.insert(alone.1 as usize, links);
         }
+        Ok(results)
     }
 
     fn add_kprobes(
@@ -156,15 +157,17 @@ impl Attachment {
         let exit = self.program(object, "callback_exit", Purpose::Kprobe).map_err(|e| e.to_string())?;
         let mut results = Vec::with_capacity(hooks.len());
         for (n, hook) in hooks.iter().enumerate() {
+            let mut links = Vec::new();
             let mut attach = |program, on_return| -> Result<(), String> {
                 let linked = sys::link_kprobe(program, hook.address, (first + n) as u64, on_return);
                 let (link, event) = linked.map_err(|e| e.to_string())?;
-                self.links.extend([link, event]);
+                links.extend([link, event]);
                 Ok(())
             };
             // The exit first: see `add_multi`.
             let exited = if watched(hook) { attach(exit, true) } else { Ok(()) };
             results.push(exited.and_then(|()| attach(entry, false)));
+            self.single.insert(first + n, links);
         }
         Ok(results)
     }
@@ -174,18 +177,43 @@ impl Attachment {
         object: &Object,
         btf: &Arc<Btf>,
         hooks: &[Hook],
+        first: usize,
         watched: Watched<'_>,
     ) -> Vec<Result<(), String>> {
-        hooks
-            .iter()
-            .map(|hook| {
-                if watched(hook) {
-                    self.links.extend(trampoline(object, btf, &hook.callback, &hook.module, "callback_fexit")?);
-                }
-                self.links.extend(trampoline(object, btf, &hook.callback, &hook.module, "callback_fentry")?);
-                Ok(())
-            })
-            .collect()
+        let mut attach = |(n, hook): (usize, &Hook)| {
+            let mut links = Vec::new();
+            if watched(hook) {
+                links.extend(trampoline(object, btf, &hook.callback, &hook.module, "callback_fexit")?);
+            }
+            links.extend(trampoline(object, btf, &hook.callback, &hook.module, "callback_fentry")?);
+            self.single.insert(first + n, links);
+            Ok(())
+        };
+        hooks.iter().enumerate().map(|hook| attach(hook)).collect()
+    }
+}
+
+/// Links all of `at` (address, hook number); a kernel that refuses the whole for one bad address is asked again for each
+/// half.
+fn link_multi(program: i32, at: &[(u64, u64)], on_return: bool, failed: &mut dyn FnMut(u64, String)) -> Vec<OwnedFd> {
+    if at.is_empty() {
+        return Vec::new();
+    }
+    let (addresses, cookies): (Vec<u64>, Vec<u64>) = at.iter().copied().unzip();
+    match sys::link_kprobe_multi(program, &addresses, &cookies, on_return) {
+        Ok(link) => vec![link],
+        Err(error) if at.len() == 1 || error.raw_os_error() == Some(libc::EOPNOTSUPP) => {
+            for (_, number) in at {
+                failed(*number, error.to_string());
+            }
+            Vec::new()
+        }
+        Err(_) => {
+            let (left, right) = at.split_at(at.len() / 2);
+            let mut links = link_multi(program, left, on_return, failed);
+            links.extend(link_multi(program, right, on_return, failed));
+            links
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 use vfs_audit_common::{
-    EVENT_SLEEP, Event, NAME_BYTES, ObservationKey, SLOT_ABSENT, SLOT_TRACKED_EXCLUSIVE, SLOT_TRACKED_MASK, SLOT_TRACKED_SHARED,
+    EVENT_SLEEP, Event, NAME_BYTES, ObservationKey, SLOT_ABSENT, SLOT_TRACKED_EXCLUSIVE, SLOT_TRACKED_MASK, SLOT_TRACKED_SHARED, SLOT_UNTRACKED,
     SLOT_WORD_FREE, SLOT_WORD_MASK, SLOT_WORD_OTHER, SLOT_WORD_READERS, SLOT_WORD_SELF, WIRE_VERSION,
 };
 
@@ -18,7 +18,7 @@ use super::{
     plan::{OpPlan, Plans},
 };
 use crate::{
-    kernel::{Memory, Symbols},
+    kernel::{Memory, Superblock, Symbols},
     observation::{Example, Held, LockEvidence, LockReading, Observation, Point, Route, Task, Tracked, Word},
 };
 
@@ -72,7 +72,7 @@ pub(super) struct Decoder<'a> {
     /// Plans.
     pub plans: &'a Plans,
     /// File system type and `s_id` by superblock.
-    pub superblocks: &'a BTreeMap<u64, (String, String)>,
+    pub superblocks: &'a BTreeMap<u64, Superblock>,
     /// Events.
     pub events: &'a Events,
     /// False when a probe on a lock primitive missed a run: then no history is complete.
@@ -90,7 +90,7 @@ impl<'a> Decoder<'a> {
     pub(super) fn new(
         (symbols, memory): (&'a Symbols, &'a dyn Memory),
         (hooks, plans): (&'a HookTable, &'a Plans),
-        superblocks: &'a BTreeMap<u64, (String, String)>,
+        superblocks: &'a BTreeMap<u64, Superblock>,
         events: &'a Events,
         history_holds: bool,
     ) -> Self {
@@ -167,7 +167,7 @@ impl<'a> Decoder<'a> {
     }
 
     fn superblock(&self, key: &ObservationKey, event: Option<&Event>) -> (String, String) {
-        let known = self.superblocks.get(&key.sb).cloned();
+        let known = self.superblocks.get(&key.sb).map(|sb| (sb.fs.clone(), sb.id.clone()));
         let seen = event.map(|event| (name(&event.fs), name(&event.sb_id)));
         seen.filter(|(fs, _)| !fs.is_empty()).or(known).unwrap_or_else(|| ("?".to_owned(), String::new()))
     }
@@ -256,6 +256,7 @@ fn reading(state: u8) -> LockReading {
     let tracked = match state & SLOT_TRACKED_MASK {
         SLOT_TRACKED_SHARED => Tracked::Shared,
         SLOT_TRACKED_EXCLUSIVE => Tracked::Exclusive,
+        SLOT_UNTRACKED => Tracked::Untracked,
         _ => Tracked::None,
     };
     LockReading::Read { word, tracked }

@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::plan::Plans;
-use crate::kernel::{LiveTables, Memory, Symbols, TableSource};
+use crate::{
+    kernel::{LiveTables, Memory, Symbols, TableSource},
+    rules::glob,
+};
 
 /// Bytes of an operations table that are read.
 const TABLE_BYTES_MAX: usize = 1024;
@@ -32,8 +35,12 @@ pub struct Hook {
 pub struct Wanted {
     /// File system types; empty for all.
     pub fs: Vec<String>,
-    /// Accepts `table.op`.
-    pub op: Option<glob::Pattern>,
+    /// Patterns over `table.op` or `op`; empty for all.
+    pub op: Vec<String>,
+    /// Devices (`major << 20 | minor`) of the superblocks whose invocations are wanted; empty for all.
+    pub devices: Vec<u32>,
+    /// Whether mutexes are tracked too; without it their words are the only witness.
+    pub track_mutexes: bool,
 }
 
 impl Wanted {
@@ -43,7 +50,8 @@ impl Wanted {
     }
 
     fn accepts_op(&self, table: &str, op: &str) -> bool {
-        self.op.as_ref().is_none_or(|glob| glob.matches(op) || glob.matches(&format!("{table}.{op}")))
+        let full = format!("{table}.{op}");
+        self.op.is_empty() || self.op.iter().any(|pattern| glob::matches(pattern, op) || glob::matches(pattern, &full))
     }
 }
 
@@ -56,6 +64,15 @@ pub struct HookTable {
     pub slots: BTreeMap<(u64, u32), u64>,
     /// Tables that could not be read, with why.
     pub unread: Vec<String>,
+}
+
+impl Hook {
+    /// Whether the function looks like a shared one, of none of the owners of the tables that it was found in
+    /// (`generic_permission` in `empty_dir_inode_operations`): such a function may be called directly from everywhere.
+    pub fn is_shared(&self) -> bool {
+        let owner = |symbol: &str| symbol.split('_').next().map(str::to_owned);
+        !self.tables.iter().any(|table| owner(table) == owner(&self.callback))
+    }
 }
 
 impl HookTable {

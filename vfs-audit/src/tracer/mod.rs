@@ -27,4 +27,4 @@ pub use hooks::{Hook, HookTable, Wanted};
 pub use object::ObjectError;
 pub use plan::{OpPlan, PlannedRole, PlannedSlot, Plans};
 pub use primitives::{PRIMITIVES, Primitive};
-pub use session::{Brought, LockHook, Session, TracerError};
+pub use session::{Brought, HookFate, LockHook, Session, TracerError};

@@ -65,6 +65,11 @@ impl Object {
         Ok(Self { ebpf, instructions, cast })
     }
 
+    /// Whether the programs read memory by `bpf_rdonly_cast`.
+    pub(super) fn reads_by_cast(&self) -> bool {
+        self.cast.is_some()
+    }
+
     /// Loads program `name` for `purpose`.
     ///
     /// # Errors

@@ -6,10 +6,11 @@
 use std::collections::BTreeMap;
 
 use vfs_audit_common::{
-    FLAG_AND_MASK, FLAG_IS_DIRECTORY, FLAG_PRESENT, FLAG_ROLES_DIFFER, FLAGS_MAX, FlagReader, HookPlan, LOCK_MUTEX, LOCK_RWSEM,
-    ROLE_STEPS_MAX, ROLES_MAX, RoleReader, SLOTS_MAX, SlotReader,
+    FLAG_AND_MASK, FLAG_IS_DIRECTORY, FLAG_PRESENT, FLAG_ROLES_DIFFER, FLAGS_MAX, FlagReader, HookPlan, LOCK_MUTEX, LOCK_RWSEM, LOCK_UNTRACKED,
+    ROLE_STEPS_MAX, ROLES_MAX, RoleReader, SLOT_OFFSETS_MAX, SLOTS_MAX, SlotReader,
 };
 
+use super::hooks::Hook;
 use crate::{
     btf::{Btf, Prototype, Step},
     observation::Point,
@@ -96,6 +97,31 @@ impl Plans {
             }
         }
         plans
+    }
+}
+
+impl Plans {
+    /// Marks every lock of `kind` as one whose primitives are not probed.
+    pub(super) fn leave_untracked(&mut self, kind: u8) {
+        for plan in &mut self.ops {
+            plan.readers.slots.iter_mut().filter(|slot| slot.kind == kind).for_each(|slot| slot.kind |= LOCK_UNTRACKED);
+        }
+    }
+
+    /// What the kernel side reads at `hook`: its first op's plan, with the places of a table where the hook's function
+    /// stands when it is called through the table.
+    pub(super) fn of_hook(&self, hook: &Hook) -> HookPlan {
+        let mut readers = self.ops[hook.plans[0]].readers;
+        readers.function = hook.address;
+        readers.is_shared = hook.is_shared().into();
+        // More places than there is room for: then the table is not asked, and the daemon tells direct calls by itself.
+        if hook.plans.len() <= SLOT_OFFSETS_MAX {
+            readers.slot_offsets_len = hook.plans.len() as u8;
+            for (place, plan) in readers.slot_offsets.iter_mut().zip(&hook.plans) {
+                *place = self.ops[*plan].slot_offset as u16;
+            }
+        }
+        readers
     }
 }
 

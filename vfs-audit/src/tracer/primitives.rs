@@ -56,8 +56,8 @@ pub const PRIMITIVES: &[Primitive] = &[
     at_exit("mutex", "_mutex_trylock_nest_lock", "acquire_exclusive_if_nonzero_2"),
 ];
 
-/// What cannot be tracked when only `attached` are: empty when every kind can be acquired and released.
-pub(super) fn untracked(attached: &[&Primitive]) -> Vec<String> {
+/// What of `kinds` cannot be tracked when only `attached` are: empty when each can be acquired and released.
+pub(super) fn untracked(attached: &[&Primitive], kinds: &[&str]) -> Vec<String> {
     let has = |kind: &str, program: &str| {
         attached.iter().any(|p| p.kind == kind && (p.program == program || p.program.starts_with(&format!("{program}_"))))
     };
@@ -65,7 +65,7 @@ pub(super) fn untracked(attached: &[&Primitive]) -> Vec<String> {
     for (kind, programs) in
         [("rwsem", &["acquire_shared", "acquire_exclusive", "release", "downgrade"][..]), ("mutex", &["acquire_exclusive", "release"])]
     {
-        for program in programs {
+        for program in programs.iter().filter(|_| kinds.contains(&kind)) {
             if !has(kind, program) {
                 missing.push(format!("no probe of kind {program} on any {kind} primitive"));
             }

@@ -5,10 +5,10 @@ use std::{collections::BTreeMap, os::fd::AsRawFd as _, os::fd::OwnedFd, path::Pa
 use aya::{
     Ebpf,
     maps::{Array, HashMap, MapData, MapError, PerCpuArray, PerCpuHashMap, RingBuf},
-    programs::RawTracePoint,
+    programs::{RawTracePoint, raw_trace_point::RawTracePointLinkId},
 };
 use thiserror::Error;
-use vfs_audit_common::{HOOKS_MAX, HookPlan, Loss, ObservationKey, STATS_LEN, Stat};
+use vfs_audit_common::{COUNTED_KEY_READY, COUNTED_KEYS, Control, CountedKey, HOOKS_MAX, HookPlan, KernelOffsets, LOCK_MUTEX, Loss, ObservationKey, STATS_LEN, Stat};
 
 use super::{
     attach::{Attachment, Backend, trampoline},
@@ -32,10 +32,16 @@ const TABLES: &[&str] = &["inode_operations"];
 /// Raw tracepoints that are always attached: program, tracepoint.
 const TRACEPOINTS: &[(&str, &str)] = &[
     ("task_free", "sched_process_free"),
-    ("resync", "sys_enter"),
     ("resync_worker", "workqueue_execute_start"),
     ("sched_switch", "sched_switch"),
 ];
+
+/// Program and tracepoint that are attached only while they are needed, see [`Session::tend`].
+const RESYNC: (&str, &str) = ("resync", "sys_enter");
+/// Direct calls of a shared function after which, when hardly any call came through a table, its probe is taken off …
+const DIRECT_CALLS_MAX: u64 = 1_000;
+/// … hardly any: less than one in so many.
+const TABLE_CALLS_SHARE: u64 = 100;
 
 /// Why a live audit cannot begin.
 #[derive(Debug, Error)]
@@ -93,6 +99,19 @@ pub struct Brought {
     pub loss: BTreeMap<String, u64>,
     /// Health figures.
     pub stats: BTreeMap<Stat, u64>,
+    /// Direct calls by hook number.
+    pub direct: BTreeMap<usize, u64>,
+}
+
+/// How a hook is attached.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HookFate {
+    /// `Ok`, or why not.
+    pub attached: Result<(), String>,
+    /// Second of the run since when it is.
+    pub since: f64,
+    /// Why it was taken off before the end, when it was.
+    pub taken_off: Option<String>,
 }
 
 /// A running live audit; dropping it detaches everything.
@@ -105,12 +124,17 @@ pub struct Session {
     hooks: HookTable,
     wanted: Wanted,
     callbacks: Attachment,
-    /// State of each hook, by number, and since when (seconds of the run) it is hooked.
-    states: Vec<(Result<(), String>, f64)>,
+    /// By hook number.
+    fates: Vec<HookFate>,
+    /// The link of [`RESYNC`] while it is attached.
+    resync: Option<RawTracePointLinkId>,
+    /// Invocations by user tasks of incomplete history at the last look.
+    incomplete_seen: u64,
     lock_hooks: Vec<LockHook>,
     /// (program, link) of each attached lock primitive.
     lock_links: Vec<[OwnedFd; 2]>,
     events: Events,
+    control: Control,
     started: Instant,
 }
 
@@ -129,11 +153,14 @@ impl Session {
     /// When this kernel, or our rights on it, do not allow a live audit.
     pub fn prepare(catalogue: &Catalogue, wanted: Wanted) -> Result<Self, TracerError> {
         let btf = Arc::new(Btf::read(Path::new("/sys/kernel/btf/vmlinux"), None)?);
-        let offsets = kernel_offsets(&btf).map_err(TracerError::Kernel)?;
         let symbols = Symbols::read()?;
-        let mut object = Object::load(&offsets)?;
+        let offsets = kernel_offsets(&btf, &symbols).map_err(TracerError::Kernel)?;
+        let mut object = load_object(&btf, offsets)?;
         Peek::load(&mut object.ebpf)?;
-        let plans = Plans::compile(catalogue, &btf, TABLES);
+        let mut plans = Plans::compile(catalogue, &btf, TABLES);
+        if !wanted.track_mutexes {
+            plans.leave_untracked(LOCK_MUTEX);
+        }
         let peek = Peek::new(&object.ebpf)?;
         let live = LiveTables::find(&peek, &symbols, &btf).map_err(TracerError::Kernel)?;
         let hooks = HookTable::build(&live, &plans, &peek, &symbols, &wanted);
@@ -149,10 +176,13 @@ impl Session {
             hooks,
             wanted,
             callbacks: Attachment::default(),
-            states: Vec::new(),
+            fates: Vec::new(),
+            resync: None,
+            incomplete_seen: 0,
             lock_hooks: Vec::new(),
             lock_links: Vec::new(),
             events: Events::default(),
+            control: Control::default(),
             started: Instant::now(),
         })
     }
@@ -166,25 +196,29 @@ impl Session {
         for (program, tracepoint) in TRACEPOINTS {
             attach_tracepoint(&mut self.object.ebpf, program, tracepoint)?;
         }
+        self.resync = Some(attach_tracepoint(&mut self.object.ebpf, RESYNC.0, RESYNC.1)?);
         self.started = Instant::now();
         self.attach_callbacks(0)?;
-        self.set_control(2, pid.unwrap_or(0).into())?;
-        self.set_control(0, 1)?;
+        let control = Control { enabled: 1, since: 0, tgid: pid.unwrap_or(0).into() };
+        self.set_control(control)?;
         // Tasks born from now on are seen from their first lock.
-        self.set_control(1, monotonic_ns())?;
+        self.set_control(Control { since: monotonic_ns(), ..control })?;
         self.started = Instant::now();
         Ok(())
     }
 
-    fn set_control(&mut self, slot: u32, value: u64) -> Result<(), TracerError> {
-        let mut control: Array<&mut MapData, u64> = Array::try_from(map_mut(&mut self.object.ebpf, "CONTROL")?)?;
-        Ok(control.set(slot, value, 0)?)
+    fn set_control(&mut self, control: Control) -> Result<(), TracerError> {
+        let mut place: Array<&mut MapData, Control> = Array::try_from(map_mut(&mut self.object.ebpf, "CONTROL")?)?;
+        place.set(0, control, 0)?;
+        self.control = control;
+        Ok(())
     }
 
     fn attach_primitives(&mut self) -> Result<(), TracerError> {
         let known = self.btf.function_names();
         let mut attached = Vec::new();
-        for primitive in PRIMITIVES {
+        let kinds: &[&str] = if self.wanted.track_mutexes { &["rwsem", "mutex"] } else { &["rwsem"] };
+        for primitive in PRIMITIVES.iter().filter(|primitive| kinds.contains(&primitive.kind)) {
             let state = known.contains(primitive.function).then(|| {
                 trampoline(&self.object, &self.btf, primitive.function, "", primitive.program).map(|link| {
                     self.lock_links.push(link);
@@ -193,7 +227,7 @@ impl Session {
             });
             self.lock_hooks.push(LockHook { primitive: *primitive, state });
         }
-        let missing = untracked(&attached);
+        let missing = untracked(&attached, kinds);
         if missing.is_empty() {
             return Ok(());
         }
@@ -205,7 +239,7 @@ impl Session {
     fn attach_callbacks(&mut self, first: usize) -> Result<(), TracerError> {
         let mut plans: Array<&mut MapData, HookPlan> = Array::try_from(map_mut(&mut self.object.ebpf, "PLANS")?)?;
         for (number, hook) in self.hooks.hooks.iter().enumerate().skip(first) {
-            plans.set(number as u32, self.plans.ops[hook.plans[0]].readers, 0)?;
+            plans.set(number as u32, self.plans.of_hook(hook), 0)?;
         }
         let mut numbers: HashMap<&mut MapData, u64, u32> = HashMap::try_from(map_mut(&mut self.object.ebpf, "HOOKS")?)?;
         for (number, hook) in self.hooks.hooks.iter().enumerate().skip(first) {
@@ -215,7 +249,7 @@ impl Session {
         let watched = |hook: &super::Hook| plans.ops[hook.plans[0]].readers.watched != 0;
         let results = self.callbacks.add(&self.object, &self.btf, &self.hooks.hooks[first..], first, &watched);
         let since = if first == 0 { 0.0 } else { self.started.elapsed().as_secs_f64() };
-        self.states.extend(results.into_iter().map(|result| (result, since)));
+        self.fates.extend(results.into_iter().map(|attached| HookFate { attached, since, taken_off: None }));
         if self.callbacks.backend.is_none() {
             return Err(TracerError::Callbacks(self.callbacks.refused.join("; ")));
         }
@@ -232,6 +266,45 @@ impl Session {
             self.events.take(&record);
         }
         Ok(())
+    }
+
+    /// Looks after what is attached: system calls are watched only while invocations come from user tasks whose lock
+    /// history is incomplete, and the probe of a shared function that is called directly all the time is taken off.
+    ///
+    /// # Errors
+    /// When a map cannot be read or the tracepoint cannot be attached again.
+    pub fn tend(&mut self) -> Result<(), TracerError> {
+        let incomplete = self.stats()?.get(&Stat::IncompleteUser).copied().unwrap_or(0);
+        let grown = incomplete > self.incomplete_seen;
+        self.incomplete_seen = incomplete;
+        match (grown, self.resync.take()) {
+            (true, None) => self.resync = Some(attach_tracepoint(&mut self.object.ebpf, RESYNC.0, RESYNC.1)?),
+            (false, Some(link)) => detach_tracepoint(&mut self.object.ebpf, RESYNC.0, RESYNC.1, link)?,
+            (_, link) => self.resync = link,
+        }
+        self.take_off_direct()
+    }
+
+    fn take_off_direct(&mut self) -> Result<(), TracerError> {
+        let shared = self.hooks.hooks.iter().enumerate().filter(|(_, hook)| hook.is_shared());
+        let numbers: Vec<usize> = shared.map(|(number, _)| number).collect();
+        for number in numbers {
+            if self.fates.get(number).is_none_or(|fate| fate.attached.is_err() || fate.taken_off.is_some()) {
+                continue;
+            }
+            let (direct, all) = (self.counter("DIRECT", number)?, self.counter("THROUGH_TABLE", number)?);
+            if direct >= DIRECT_CALLS_MAX && all < direct / TABLE_CALLS_SHARE && self.callbacks.take_off(number) {
+                let at = self.started.elapsed().as_secs_f64();
+                self.fates[number].taken_off =
+                    Some(format!("taken off after {at:.1} s: {direct} calls were direct, {all} through a table"));
+            }
+        }
+        Ok(())
+    }
+
+    fn counter(&self, name: &str, number: usize) -> Result<u64, TracerError> {
+        let counters: PerCpuArray<&MapData, u64> = PerCpuArray::try_from(map(&self.object.ebpf, name)?)?;
+        Ok(counters.get(&(number as u32), 0)?.iter().sum())
     }
 
     /// Looks for file systems that were mounted since, and hooks what they brought; returns how many hooks were added.
@@ -260,7 +333,7 @@ impl Session {
     /// # Errors
     /// When a map cannot be read.
     pub fn finish(&mut self) -> Result<Brought, TracerError> {
-        self.set_control(0, 0)?;
+        self.set_control(Control { enabled: 0, ..self.control })?;
         self.drain()?;
         let missed: u64 = self.lock_links.iter().filter_map(|[program, _]| sys::missed_runs(program.as_raw_fd()).ok()).sum();
         let mut loss = self.losses()?;
@@ -276,14 +349,31 @@ impl Session {
             missed == 0,
         );
         let counts: PerCpuHashMap<&MapData, ObservationKey, u64> = PerCpuHashMap::try_from(map(&self.object.ebpf, "COUNTS")?)?;
-        let mut keys = Vec::new();
+        let mut keys: BTreeMap<ObservationKey, u64> = BTreeMap::new();
         for entry in counts.iter() {
             let (key, per_cpu) = entry?;
-            keys.push((key, per_cpu.iter().sum::<u64>()));
+            *keys.entry(key).or_default() += per_cpu.iter().sum::<u64>();
         }
-        keys.sort_unstable();
-        let observations = keys.iter().filter_map(|(key, count)| decoder.observation(key, *count)).collect();
-        Ok(Brought { observations, loss, stats: self.stats()? })
+        let counted: PerCpuArray<&MapData, CountedKey> = PerCpuArray::try_from(map(&self.object.ebpf, "COUNTED")?)?;
+        for place in 0..COUNTED_KEYS as u32 {
+            for entry in counted.get(&place, 0)?.iter().filter(|entry| entry.state == COUNTED_KEY_READY) {
+                *keys.entry(entry.key).or_default() += entry.count;
+            }
+        }
+        let wanted = |key: &ObservationKey| {
+            self.wanted.devices.is_empty()
+                || superblocks.get(&key.sb).is_some_and(|sb| self.wanted.devices.contains(&sb.device))
+        };
+        let observations =
+            keys.iter().filter(|(key, _)| wanted(key)).filter_map(|(key, count)| decoder.observation(key, *count)).collect();
+        let mut direct = BTreeMap::new();
+        for number in 0..self.hooks.hooks.len() {
+            let count = self.counter("DIRECT", number)?;
+            if count > 0 {
+                direct.insert(number, count);
+            }
+        }
+        Ok(Brought { observations, loss, stats: self.stats()?, direct })
     }
 
     fn losses(&self) -> Result<BTreeMap<String, u64>, TracerError> {
@@ -295,13 +385,23 @@ impl Session {
     fn stats(&self) -> Result<BTreeMap<Stat, u64>, TracerError> {
         let counters: PerCpuArray<&MapData, u64> = PerCpuArray::try_from(map(&self.object.ebpf, "STATS")?)?;
         let sum = |stat: &Stat| Ok((*stat, counters.get(&(*stat as u32), 0)?.iter().sum()));
-        const ALL: [Stat; STATS_LEN] = [Stat::IncompleteHistory, Stat::SiteUnknown, Stat::ReleaseMissed, Stat::InInterrupt];
+        const ALL: [Stat; STATS_LEN] = [Stat::IncompleteHistory, Stat::SiteUnknown, Stat::ReleaseMissed, Stat::InInterrupt, Stat::IncompleteUser];
         ALL.iter().map(sum).collect()
     }
 
-    /// The hooks, and how each ended with the second of the run since when it is hooked.
-    pub fn hooks(&self) -> impl Iterator<Item = (&super::Hook, Option<&(Result<(), String>, f64)>)> {
-        self.hooks.hooks.iter().enumerate().map(|(number, hook)| (hook, self.states.get(number)))
+    /// The hooks, and how each is attached once they are.
+    pub fn hooks(&self) -> impl Iterator<Item = (&super::Hook, Option<&HookFate>)> {
+        self.hooks.hooks.iter().enumerate().map(|(number, hook)| (hook, self.fates.get(number)))
+    }
+
+    /// How programs read kernel memory, for `doctor`.
+    pub fn reads_by(&self) -> &'static str {
+        if self.object.reads_by_cast() { "cast (bpf_rdonly_cast)" } else { "helper (bpf_probe_read_kernel)" }
+    }
+
+    /// Seconds since observing began.
+    pub fn elapsed(&self) -> f64 {
+        self.started.elapsed().as_secs_f64()
     }
 
     /// The probes on lock primitives.
@@ -335,6 +435,18 @@ impl Session {
     }
 }
 
+/// Loads the object with the fast way of reading memory where the kernel takes it, else without.
+fn load_object(btf: &Arc<Btf>, offsets: KernelOffsets) -> Result<Object, TracerError> {
+    if let (Some(function), Some(cast_type)) = (btf.function_named("bpf_rdonly_cast"), btf.struct_named("pt_regs")) {
+        let object = Object::load(&KernelOffsets { cast_type, ..offsets }, Some(function))?;
+        // A primitive that every kernel has, as a trial; it is detached again at once.
+        if trampoline(&object, btf, "down_write", "", "acquire_exclusive").is_ok() {
+            return Ok(object);
+        }
+    }
+    Ok(Object::load(&offsets, None)?)
+}
+
 fn map<'a>(ebpf: &'a Ebpf, name: &str) -> Result<&'a aya::maps::Map, TracerError> {
     ebpf.map(name).ok_or_else(|| TracerError::Kernel(format!("the eBPF object has no map {name}")))
 }
@@ -343,13 +455,26 @@ fn map_mut<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut aya::maps::Map,
     ebpf.map_mut(name).ok_or_else(|| TracerError::Kernel(format!("the eBPF object has no map {name}")))
 }
 
-fn attach_tracepoint(ebpf: &mut Ebpf, name: &str, tracepoint: &'static str) -> Result<(), TracerError> {
+fn attach_tracepoint(ebpf: &mut Ebpf, name: &str, tracepoint: &'static str) -> Result<RawTracePointLinkId, TracerError> {
     let wrap = |source| TracerError::Tracepoint { tracepoint, source };
     let program = ebpf
         .program_mut(name)
         .ok_or_else(|| TracerError::Kernel(format!("the eBPF object has no program {name}")))?;
     let program: &mut RawTracePoint = program.try_into().map_err(wrap)?;
-    program.load().map_err(wrap)?;
-    program.attach(tracepoint).map_err(wrap)?;
-    Ok(())
+    if program.fd().is_err() {
+        program.load().map_err(wrap)?;
+    }
+    program.attach(tracepoint).map_err(wrap)
+}
+
+fn detach_tracepoint(
+    ebpf: &mut Ebpf,
+    name: &str,
+    tracepoint: &'static str,
+    link: RawTracePointLinkId,
+) -> Result<(), TracerError> {
+    let wrap = |source| TracerError::Tracepoint { tracepoint, source };
+    let Some(program) = ebpf.program_mut(name) else { return Ok(()) };
+    let program: &mut RawTracePoint = program.try_into().map_err(wrap)?;
+    program.detach(link).map_err(wrap)
 }

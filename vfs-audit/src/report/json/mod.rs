@@ -133,9 +133,9 @@ pub struct Tracker {
     pub cases: Vec<Disagreement>,
     /// Invocations by tasks whose lock history was incomplete.
     pub incomplete_history: u64,
-    /// Lock events seen, when counted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub lock_events: Option<u64>,
+    /// Held locks that turned out to be free, or were still noted when their task came from user space.
+    #[serde(default)]
+    pub releases_missed: u64,
 }
 
 /// A contradiction of the two witnesses.
@@ -236,7 +236,7 @@ impl From<&Report> for Tracker {
             disagreements: report.tracker.disagreements,
             cases: report.findings.disagreements.iter().map(case).collect(),
             incomplete_history: report.tracker.incomplete_history,
-            lock_events: report.tracker.lock_events,
+            releases_missed: report.tracker.releases_missed,
         }
     }
 }

@@ -233,5 +233,6 @@ fn tracked_name(tracked: Tracked) -> &'static str {
         Tracked::None => "none",
         Tracked::Shared => "shared",
         Tracked::Exclusive => "exclusive",
+        Tracked::Untracked => "untracked",
     }
 }

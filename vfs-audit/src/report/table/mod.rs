@@ -122,11 +122,11 @@ fn write_health(page: &mut Page, report: &Report) {
     let by_cause = if causes.is_empty() { String::new() } else { format!(": {}", causes.join(", ")) };
     page.field("lost", &format!("{}{by_cause}", grouped(report.loss.total)));
     let tracker = &report.tracker;
-    let events = tracker.lock_events.map_or(String::new(), |events| format!(", {}", counted(events, "lock event")));
     let health = format!(
-        "{} of the two witnesses, {} by tasks whose lock history is incomplete{events}",
+        "{} of the two witnesses, {} by tasks whose lock history is incomplete, {} missed",
         counted(tracker.disagreements, "disagreement"),
         counted(tracker.incomplete_history, "invocation"),
+        counted(tracker.releases_missed, "release"),
     );
     page.field("tracker", &health);
     let disagreements = report.findings.disagreements.iter();

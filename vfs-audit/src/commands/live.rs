@@ -1,0 +1,250 @@
+//! A live run from its start to its end, for `run` and `record`: the session, the audited command, the signals.
+
+use std::{
+    collections::BTreeMap,
+    os::unix::process::ExitStatusExt as _,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use tokio::{process::Command, signal::unix::{SignalKind, signal}, time::MissedTickBehavior};
+use vfs_audit_common::Stat;
+
+use super::{
+    Advice,
+    args::{Extent, Filters, LiveFilters},
+    mounts, note,
+};
+use crate::{
+    kernel::KernelRelease,
+    report::{AuditedCommand, HookState, HookStatus, KernelInfo, Loss, Tracker},
+    rules::Catalogue,
+    tracer::{Brought, ObjectError, Session, TracerError, Wanted},
+};
+
+/// Between two looks at the ring buffer and at what is attached.
+const TEND_EVERY: Duration = Duration::from_millis(200);
+/// Between two looks for new file systems, in looks of the first kind.
+const LOOK_AROUND_EVERY: u32 = 5;
+/// What the shell says of a program that cannot be started.
+const CANNOT_START: i32 = 127;
+
+/// What a live run came to, beyond the observations.
+pub(super) struct Outcome {
+    pub(super) brought: Brought,
+    pub(super) seconds: f64,
+    pub(super) command: Option<AuditedCommand>,
+    pub(super) hooks: Vec<HookStatus>,
+    pub(super) loss: Loss,
+    pub(super) tracker: Tracker,
+    pub(super) incomplete: Vec<String>,
+}
+
+/// Root is needed; said before anything else is tried.
+///
+/// # Errors
+/// We are not root.
+pub(super) fn require_root(what: &str) -> anyhow::Result<()> {
+    // SAFETY: the call takes nothing and cannot fail.
+    if unsafe { libc::geteuid() } == 0 {
+        return Ok(());
+    }
+    let hint = "run it as root (`sudo vfs-audit …`); `vfs-audit check FILE` judges a recording without";
+    Err(Advice::new(format!("{what} the live kernel needs root"), hint).into())
+}
+
+/// The running kernel.
+///
+/// # Errors
+/// `uname(2)` fails.
+pub(super) fn kernel() -> anyhow::Result<KernelRelease> {
+    KernelRelease::running().context("asking the kernel for its name")
+}
+
+/// Finds out what is to be hooked.
+///
+/// # Errors
+/// This kernel, or our rights on it, do not allow it; with what to do.
+pub(super) fn prepare(catalogue: &Catalogue, filters: &Filters, live: &LiveFilters) -> anyhow::Result<Session> {
+    let wanted = Wanted {
+        fs: filters.fs.clone(),
+        op: filters.op.clone(),
+        devices: mounts::devices(&live.mount)?,
+        track_mutexes: live.track_mutexes,
+    };
+    Ok(Session::prepare(catalogue, wanted).map_err(advise)?)
+}
+
+/// The error with what to do about it.
+pub(super) fn advise(error: TracerError) -> Advice {
+    let hint = match &error {
+        TracerError::Btf(_) => "boot a kernel built with CONFIG_DEBUG_INFO_BTF=y (distribution kernels are)",
+        TracerError::Kernel(_) => "`vfs-audit doctor` says what this kernel offers",
+        TracerError::Symbols(_) => "sysctl kernel.kptr_restrict=1 shows root the addresses",
+        TracerError::Object(ObjectError::NotBuiltIn) => "`cargo xtask build` builds target/release/vfs-audit",
+        TracerError::Object(_) | TracerError::Map(_) | TracerError::Peek(_) => {
+            "is bpf(2) allowed here? a container or lockdown mode may forbid it; `vfs-audit doctor` says"
+        }
+        TracerError::Tracepoint { .. } | TracerError::Primitives(_) | TracerError::Callbacks(_) => {
+            "this kernel refuses such probes: `vfs-audit doctor` says which; `cargo xtask audit` audits a kernel in a VM"
+        }
+    };
+    Advice::new("the live kernel cannot be audited", hint).because(error)
+}
+
+/// Attaches, runs for as long as was asked for, and brings back what was seen.
+///
+/// # Errors
+/// The kernel refuses the probes, or a signal handler cannot be set up.
+pub(super) fn observe(session: &mut Session, live: &LiveFilters, extent: &Extent) -> anyhow::Result<Outcome> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("starting the event loop")?;
+    session.start(live.pid).map_err(advise)?;
+    let hooks = session.hooks().filter(|(_, fate)| fate.is_some_and(|fate| fate.attached.is_ok())).count();
+    let backend = session.backend().map_or("nothing", |backend| backend.name());
+    note(&format!("observing {hooks} callbacks by {backend}"));
+    let (command, mut incomplete) = runtime.block_on(until_the_end(session, extent))?;
+    let seconds = session.elapsed();
+    let brought = session.finish().map_err(advise)?;
+    incomplete.extend(session.live().cut_short.iter().map(|what| format!("the search for operations tables: {what}")));
+    incomplete.extend(session.unread_tables().iter().cloned());
+    let loss = Loss { total: brought.loss.values().sum(), by_cause: brought.loss.clone() };
+    let mut tracker = Tracker::default();
+    brought.observations.iter().for_each(|observation| tracker.tally(observation));
+    tracker.releases_missed = brought.stats.get(&Stat::ReleaseMissed).copied().unwrap_or(0);
+    let hooks = hook_statuses(session, &brought.direct);
+    Ok(Outcome { brought, seconds, command, hooks, loss, tracker, incomplete })
+}
+
+/// Waits for the command, the time, or a signal; looks after the session meanwhile.
+async fn until_the_end(session: &mut Session, extent: &Extent) -> anyhow::Result<(Option<AuditedCommand>, Vec<String>)> {
+    let mut incomplete = Vec::new();
+    let mut interrupt = signal(SignalKind::interrupt()).context("watching for SIGINT")?;
+    let mut terminate = signal(SignalKind::terminate()).context("watching for SIGTERM")?;
+    let mut child = extent.command.split_first().map(|(program, arguments)| Command::new(program).args(arguments).spawn());
+    let argv: Vec<String> = extent.command.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    if let Some(Err(error)) = &child {
+        incomplete.push(format!("the command could not be started: {error}"));
+        return Ok((Some(AuditedCommand { argv, exit_code: Some(CANNOT_START) }), incomplete));
+    }
+    let mut tick = tokio::time::interval(TEND_EVERY);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let end = tokio::time::sleep(extent.duration.unwrap_or(Duration::from_secs(u64::from(u32::MAX))));
+    tokio::pin!(end);
+    let mut looks = 0u32;
+    let exit_code = loop {
+        let ended = async {
+            match &mut child {
+                Some(Ok(child)) => child.wait().await,
+                _ => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            status = ended => break status.ok().and_then(|s| s.code().or_else(|| s.signal().map(|signal| 128 + signal))),
+            () = &mut end => break None,
+            _ = interrupt.recv() => break None,
+            _ = terminate.recv() => break None,
+            _ = tick.tick() => {
+                looks = looks.wrapping_add(1);
+                incomplete.extend(tend(session, looks));
+            }
+        }
+    };
+    if let Some(Ok(mut child)) = child.filter(|_| exit_code.is_none()) {
+        // Our own child, by its handle; it may have ended by itself meanwhile.
+        let _ = child.start_kill();
+        let _ = child.wait().await;
+    }
+    let command = (!argv.is_empty()).then_some(AuditedCommand { argv, exit_code });
+    Ok((command, incomplete))
+}
+
+/// One look; what fails is a reason for incompleteness, once.
+fn tend(session: &mut Session, looks: u32) -> Option<String> {
+    let looked = session.drain().and_then(|()| session.tend()).and_then(|()| match looks % LOOK_AROUND_EVERY {
+        0 => session.look_around(),
+        _ => Ok(0),
+    });
+    match looked {
+        Ok(0) => None,
+        Ok(added) => {
+            note(&format!("{added} callbacks more, of file systems that were mounted since"));
+            None
+        }
+        Err(error) => Some(format!("looking after the probes: {error}")),
+    }
+}
+
+/// The kernel as reports name it.
+pub(super) fn kernel_info(kernel: &KernelRelease, catalogue: &Catalogue, session: &Session) -> KernelInfo {
+    KernelInfo {
+        release: kernel.release.clone(),
+        version: kernel.version.clone(),
+        machine: kernel.machine.clone(),
+        rules: catalogue.name.clone(),
+        callback_backend: session.backend().map_or(String::new(), |backend| backend.name().to_owned()),
+        lock_backend: "fentry".to_owned(),
+    }
+}
+
+/// One row per hook and lock primitive, and per op that no living table has.
+pub(super) fn hook_statuses(session: &Session, direct: &BTreeMap<usize, u64>) -> Vec<HookStatus> {
+    let plans = &session.plans().ops;
+    let probe = session.backend().map_or("", |backend| backend.name());
+    let mut rows: Vec<HookStatus> = Vec::new();
+    for (number, (hook, fate)) in session.hooks().enumerate() {
+        let tables = hook.tables.iter().cloned().collect::<Vec<_>>().join(", ");
+        let (state, mut reason) = match fate {
+            None => (HookState::Absent, format!("not attached; in {tables}")),
+            Some(fate) => match &fate.attached {
+                Err(why) => (HookState::Failed, why.clone()),
+                Ok(()) if fate.since > 0.0 => (HookState::Attached, format!("in {tables}; since {:.1} s", fate.since)),
+                Ok(()) => (HookState::Attached, format!("in {tables}")),
+            },
+        };
+        if let Some(taken_off) = fate.and_then(|fate| fate.taken_off.as_ref()) {
+            reason = format!("{reason}; {taken_off}");
+        } else if let Some(calls) = direct.get(&number) {
+            reason = format!("{reason}; {calls} direct calls besides");
+        }
+        let ops: Vec<String> = hook.plans.iter().map(|plan| format!("{}.{}", plans[*plan].table, plans[*plan].op)).collect();
+        rows.push(HookStatus {
+            op: ops.join(", "),
+            callback: hook.callback.clone(),
+            fs: hook.fs.iter().cloned().collect::<Vec<_>>().join(", "),
+            probe: probe.to_owned(),
+            state,
+            reason,
+            count: 0,
+        });
+    }
+    rows.extend(plans.iter().enumerate().filter(|(plan, _)| !session.hooks().any(|(hook, _)| hook.plans.contains(plan))).map(
+        |(_, plan)| HookStatus {
+            op: format!("{}.{}", plan.table, plan.op),
+            callback: String::new(),
+            fs: String::new(),
+            probe: String::new(),
+            state: HookState::Absent,
+            reason: "no living operations table has it".to_owned(),
+            count: 0,
+        },
+    ));
+    rows.extend(session.lock_hooks().iter().map(lock_row));
+    rows
+}
+
+fn lock_row(hook: &crate::tracer::LockHook) -> HookStatus {
+    let (state, reason) = match &hook.state {
+        None => (HookState::Absent, "this kernel has no such function".to_owned()),
+        Some(Ok(())) => (HookState::Attached, String::new()),
+        Some(Err(why)) => (HookState::Failed, why.clone()),
+    };
+    HookStatus {
+        op: format!("lock.{}", hook.primitive.kind),
+        callback: hook.primitive.function.to_owned(),
+        fs: String::new(),
+        probe: if hook.primitive.at_entry { "fentry" } else { "fexit" }.to_owned(),
+        state,
+        reason,
+        count: 0,
+    }
+}
