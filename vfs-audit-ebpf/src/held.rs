@@ -13,9 +13,11 @@ const MASK: usize = HELD_LOCKS_MAX - 1;
 /// `locks` is a live map value.
 #[inline(always)]
 unsafe fn position(locks: *const TaskLocks, instance: u64) -> Option<usize> {
-    // SAFETY: by the caller's contract.
-    let len = unsafe { (*locks).held_len } as usize;
     for back in 0..HELD_LOCKS_MAX {
+        // Verifier: read anew each time, or the compiler counts down from the smaller of both bounds, a loop whose end 6.1
+        // cannot see.
+        // SAFETY: by the caller's contract.
+        let len = unsafe { core::ptr::read_volatile(&raw const (*locks).held_len) } as usize;
         if back >= len {
             return None;
         }

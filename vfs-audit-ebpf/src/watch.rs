@@ -109,7 +109,8 @@ pub(crate) fn sched_switch(ctx: RawTracePointContext) -> i32 {
             return 0;
         }
         for index in 0..WATCHED_MAX {
-            if index >= len {
+            // Verifier: as in `held::position`.
+            if index >= core::ptr::read_volatile(&raw const (*locks).watched_len) as usize {
                 break;
             }
             (*locks).watched[index & MASK].sleeps += 1;

@@ -50,7 +50,8 @@ pub(super) struct Attachment {
     /// Links of hooks that can be taken off alone, by hook number.
     single: BTreeMap<usize, Vec<OwnedFd>>,
     /// Keeps programs loaded that later hooks use too.
-    programs: Vec<(&'static str, OwnedFd)>,
+    /// By name and whether for single kprobes.
+    programs: Vec<((&'static str, bool), OwnedFd)>,
 }
 
 /// Which callbacks are watched to their exit.
@@ -99,12 +100,13 @@ impl Attachment {
     }
 
     fn program(&mut self, object: &Object, name: &'static str, purpose: Purpose) -> std::io::Result<i32> {
-        if let Some((_, fd)) = self.programs.iter().find(|(known, _)| *known == name) {
+        let key = (name, matches!(purpose, Purpose::Kprobe));
+        if let Some((_, fd)) = self.programs.iter().find(|(known, _)| *known == key) {
             return Ok(fd.as_raw_fd());
         }
         let fd = object.program(name, purpose)?;
         let raw = fd.as_raw_fd();
-        self.programs.push((name, fd));
+        self.programs.push((key, fd));
         Ok(raw)
     }
 
@@ -133,6 +135,7 @@ impl Attachment {
         }
         let mut results = vec![Ok(()); hooks.len()];
         let mut failed = |number: u64, why: String| results[number as usize - first] = Err(why);
+        // `notrace` functions have no place for ftrace, but a breakpoint kprobe takes them: tried below.
         let together = numbered(&|hook| !hook.is_shared());
         self.links.extend(link_multi(entry, &together, false, &mut failed));
         for alone in numbered(&Hook::is_shared) {
@@ -143,7 +146,29 @@ impl Attachment {
             links.extend(link_multi(entry, &[alone], false, &mut failed));
             self.single.insert(alone.1 as usize, links);
         }
+        self.retry_alone(object, hooks, first, watched, &mut results);
         Ok(results)
+    }
+
+    /// Tries single kprobes for the hooks that kprobe.multi refused.
+    fn retry_alone(
+        &mut self,
+        object: &Object,
+        hooks: &[Hook],
+        first: usize,
+        watched: Watched<'_>,
+        results: &mut [Result<(), String>],
+    ) {
+        let refused = results.iter().filter(|result| result.is_err()).count();
+        if refused == 0 || refused == results.len() {
+            return;
+        }
+        for (n, result) in results.iter_mut().enumerate().filter(|(_, result)| result.is_err()) {
+            let Ok(retried) = self.add_kprobes(object, &hooks[n..=n], first + n, watched) else { return };
+            if retried.iter().all(Result::is_ok) {
+                *result = Ok(());
+            }
+        }
     }
 
     fn add_kprobes(

@@ -21,8 +21,8 @@ const KPROBE_MULTI_RETURN: u32 = 1;
 const PERF_FLAG_FD_CLOEXEC: libc::c_ulong = 8;
 /// `sizeof(union bpf_attr)` we hand over: enough for every command here, zero beyond what it uses.
 const ATTR_BYTES: usize = 152;
-/// Bytes kept of the verifier's log, from its end, where the reason stands.
-const LOG_BYTES: usize = 1 << 16;
+/// Bytes for the verifier's log: kernels before 6.4 refuse the program when it does not fit whole.
+const LOG_BYTES: usize = 16 << 20;
 
 /// An argument block of bpf(2).
 #[repr(C, align(8))]
@@ -121,7 +121,7 @@ pub(super) fn load(name: &str, instructions: &[u8], purpose: Purpose) -> io::Res
         attempt(&mut log).map_err(|error| {
             let end = log.iter().position(|b| *b == 0).unwrap_or(log.len());
             let text = String::from_utf8_lossy(&log[..end]);
-            let tail: Vec<&str> = text.lines().rev().take(4).collect();
+            let tail: Vec<&str> = text.lines().rev().take(6).collect();
             let reason: Vec<&str> = tail.into_iter().rev().collect();
             io::Error::new(error.kind(), format!("{error}; verifier: {}", reason.join(" | ")))
         })
