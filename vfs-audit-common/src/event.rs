@@ -56,6 +56,8 @@ pub struct Control {
     pub since: u64,
     /// Process whose invocations are wanted; 0 = all.
     pub tgid: u64,
+    /// Process whose invocations are not wanted: the daemon's own.
+    pub own_tgid: u64,
 }
 
 /// One entry of a task's held-lock table.

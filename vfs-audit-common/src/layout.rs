@@ -2,7 +2,7 @@
 
 use core::mem::{offset_of, size_of};
 
-use crate::{Control, CountedKey, Event, FlagReader, HeldLock, HookPlan, ObservationKey, RoleReader, SlotReader, TaskLocks, WatchFrame};
+use crate::{Control, CountedKey, Event, FlagReader, HeldLock, HookPlace, HookPlan, ObservationKey, RoleReader, SlotReader, TaskLocks, WatchFrame};
 
 const _: () = {
     assert!(size_of::<RoleReader>() == 12);
@@ -11,8 +11,9 @@ const _: () = {
     assert!(size_of::<HookPlan>() == 8 + 8 + 8 + 10 * 12 + 8 * 4 + 8 * 8);
     assert!(size_of::<ObservationKey>() == 40);
     assert!(offset_of!(ObservationKey, slots) == 32);
+    assert!(size_of::<HookPlace>() == 16);
     assert!(size_of::<CountedKey>() == 16 + 40);
-    assert!(size_of::<Control>() == 24);
+    assert!(size_of::<Control>() == 32);
     assert!(size_of::<HeldLock>() == 24);
     assert!(size_of::<WatchFrame>() == 48);
     assert!(size_of::<TaskLocks>() == 40 + 8 * 8 + 8 * 16 + 16 * 24 + 4 * 48);
@@ -34,5 +35,5 @@ mod pod {
             unsafe impl aya::Pod for $name {}
         )+};
     }
-    pod!(crate::HookPlan, crate::ObservationKey, crate::TaskLocks, crate::KernelOffsets, crate::CountedKey, crate::Control);
+    pod!(crate::HookPlan, crate::HookPlace, crate::ObservationKey, crate::TaskLocks, crate::KernelOffsets, crate::CountedKey, crate::Control);
 }

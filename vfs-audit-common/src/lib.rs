@@ -19,8 +19,8 @@ pub use lock_state::{
 };
 pub use loss::{LOSS_CAUSES, Loss, STATS_LEN, Stat};
 pub use plan::{
-    FLAG_AND_MASK, FLAG_IS_DIRECTORY, FLAG_PRESENT, FLAG_ROLES_DIFFER, FlagReader, HookPlan, LOCK_MUTEX, LOCK_RWSEM, LOCK_UNTRACKED,
-    RoleReader, SlotReader,
+    FLAG_AND_MASK, FLAG_IS_DIRECTORY, FLAG_PRESENT, FLAG_ROLES_DIFFER, FlagReader, HOOK_PLACES_LEN, HookPlace, HookPlan, LOCK_MUTEX, LOCK_RWSEM, LOCK_UNTRACKED,
+    RoleReader, SlotReader, hook_place,
 };
 
 /// Version of this layout; the daemon refuses an eBPF object that carries another.

@@ -20,6 +20,24 @@ pub const FLAG_PRESENT: u8 = 3;
 /// Flag: role `a` is an inode and its `i_mode` says directory.
 pub const FLAG_IS_DIRECTORY: u8 = 4;
 
+/// Places of [`HookPlace`]s: a power of two.
+pub const HOOK_PLACES_LEN: usize = 16_384;
+
+/// A hook found by its function's address.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HookPlace {
+    /// Address of the function; 0 = nothing here.
+    pub function: u64,
+    /// Hook number.
+    pub hook: u64,
+}
+
+/// The place of `function` among [`HOOK_PLACES_LEN`].
+pub const fn hook_place(function: u64) -> u32 {
+    (function.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - HOOK_PLACES_LEN.trailing_zeros())) as u32
+}
+
 /// How to reach a role's object: start at a source, then follow pointers.
 ///
 /// The object is `source` after `steps` dereferences, each reading 8 bytes at `offset` bytes into what came before, plus

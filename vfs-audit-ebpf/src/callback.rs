@@ -10,12 +10,14 @@ use aya_ebpf::{
     maps::PerCpuArray,
     programs::{FEntryContext, FExitContext, ProbeContext, RetProbeContext},
 };
-use vfs_audit_common::{COUNTED_KEY_READY, COUNTED_KEYS, Control, HookPlan, Loss, ObservationKey, Stat, TaskLocks};
+use vfs_audit_common::{
+    COUNTED_KEY_READY, COUNTED_KEYS, Control, HookPlan, Loss, ObservationKey, Stat, TaskLocks, hook_place,
+};
 
 use crate::{
     event,
     facts::{self, Args},
-    maps::{COUNTED, COUNTS, DIRECT, HOOKS, PLANS, THROUGH_TABLE, count, enabled, lose},
+    maps::{COUNTED, COUNTS, DIRECT, HOOK_PLACES, HOOKS, PLANS, THROUGH_TABLE, count, enabled, lose},
     memory::fast_u64,
     task, watch,
 };
@@ -148,23 +150,38 @@ fn observe<C: EbpfContext>(ctx: &C, seen: &Invocation) {
     }
 }
 
+/// The hook number of a kprobe: by the function's address where the daemon found room for it, else by the cookie, which
+/// the kernel searches for.
+#[inline(always)]
+fn hook_of(ctx: &ProbeContext) -> u32 {
+    // SAFETY: the helpers take the context only.
+    unsafe {
+        let function = bpf_get_func_ip(ctx.as_ptr());
+        match HOOK_PLACES.get(hook_place(function)) {
+            Some(place) if place.function == function => place.hook as u32,
+            _ => bpf_get_attach_cookie(ctx.as_ptr()) as u32,
+        }
+    }
+}
+
 #[inline(always)]
 fn from_registers(ctx: &ProbeContext) -> Invocation {
     let regs: *const pt_regs = ctx.regs;
     // SAFETY: the context of a kprobe is its registers.
-    let (args, stack_pointer, cookie) = unsafe {
+    let (args, stack_pointer) = unsafe {
         let r = &*regs;
         // The padding repeats an argument: zeros would make the compiler clear the whole array byte by byte.
-        ([r.rdi, r.rsi, r.rdx, r.rcx, r.r8, r.r9, r.r9, r.r9], r.rsp, bpf_get_attach_cookie(ctx.as_ptr()))
+        ([r.rdi, r.rsi, r.rdx, r.rcx, r.r8, r.r9, r.r9, r.r9], r.rsp)
     };
-    Invocation { hook: cookie as u32, args, caller: fast_u64(stack_pointer), stack_pointer }
+    Invocation { hook: hook_of(ctx), args, caller: fast_u64(stack_pointer), stack_pointer }
 }
 
 /// Whether the current process's invocations are wanted.
 #[inline(always)]
 fn wanted(control: &Control) -> bool {
     // SAFETY: the helper takes nothing.
-    control.tgid == 0 || unsafe { bpf_get_current_pid_tgid() } >> 32 == control.tgid
+    let tgid = unsafe { bpf_get_current_pid_tgid() } >> 32;
+    tgid != control.own_tgid && (control.tgid == 0 || tgid == control.tgid)
 }
 
 /// A callback's entry, by kprobe.multi or single kprobes; the cookie is the hook number.

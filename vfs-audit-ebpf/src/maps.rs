@@ -6,7 +6,7 @@ use aya_ebpf::{
 };
 use vfs_audit_common::{
     STATS_LEN, Stat,
-    COUNTED_KEYS, Control, CountedKey, EVENT_RING_BYTES, HOOKS_MAX, HookPlan, KEYS_MAX, KernelOffsets, LOSS_CAUSES, Loss, ObservationKey, PEEK_BYTES, TASKS_ASIDE_MAX, TASK_SLOTS,
+    COUNTED_KEYS, Control, CountedKey, EVENT_RING_BYTES, HOOK_PLACES_LEN, HOOKS_MAX, HookPlace, HookPlan, KEYS_MAX, KernelOffsets, LOSS_CAUSES, Loss, ObservationKey, PEEK_BYTES, TASKS_ASIDE_MAX, TASK_SLOTS,
     TaskLocks, WIRE_VERSION,
 };
 
@@ -25,6 +25,9 @@ pub(crate) static PLANS: Array<HookPlan> = Array::with_max_entries(HOOKS_MAX as 
 /// Hook number by function address: for probes that carry no cookie.
 #[map]
 pub(crate) static HOOKS: HashMap<u64, u32> = HashMap::with_max_entries(HOOKS_MAX as u32, 0);
+/// Hooks by the hash of their function's address, each function at its one place.
+#[map]
+pub(crate) static HOOK_PLACES: Array<HookPlace> = Array::with_max_entries(HOOK_PLACES_LEN as u32, 0);
 /// Invocations by key.
 #[map]
 pub(crate) static COUNTS: PerCpuHashMap<ObservationKey, u64> = PerCpuHashMap::with_max_entries(KEYS_MAX as u32, 0);

@@ -105,7 +105,9 @@ pub(super) fn observe(session: &mut Session, live: &LiveFilters, extent: &Extent
     let (command, mut incomplete) = runtime.block_on(until_the_end(session, extent))?;
     let seconds = session.elapsed();
     let brought = session.finish().map_err(advise)?;
-    incomplete.extend(session.live().cut_short.iter().map(|what| format!("the search for operations tables: {what}")));
+    for what in &session.live().cut_short {
+        note(&format!("the search for operations tables: {what}; tables that only later objects have may not be hooked"));
+    }
     incomplete.extend(session.unread_tables().iter().cloned());
     let loss = Loss { total: brought.loss.values().sum(), by_cause: brought.loss.clone() };
     let mut tracker = Tracker::default();
@@ -160,9 +162,14 @@ async fn until_the_end(session: &mut Session, extent: &Extent) -> anyhow::Result
 
 /// One look; what fails is a reason for incompleteness, once.
 fn tend(session: &mut Session, looks: u32) -> Option<String> {
-    let looked = session.drain().and_then(|()| session.tend()).and_then(|()| match looks % LOOK_AROUND_EVERY {
-        0 => session.look_around(),
-        _ => Ok(0),
+    session.drain();
+    let seldom = looks.is_multiple_of(LOOK_AROUND_EVERY);
+    if !seldom && looks > LOOK_AROUND_EVERY {
+        return None;
+    }
+    let looked = session.take_off_direct().and_then(|()| match seldom {
+        true => session.tend().and_then(|()| session.look_around()),
+        false => Ok(0),
     });
     match looked {
         Ok(0) => None,

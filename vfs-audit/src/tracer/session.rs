@@ -8,7 +8,7 @@ use aya::{
     programs::{RawTracePoint, raw_trace_point::RawTracePointLinkId},
 };
 use thiserror::Error;
-use vfs_audit_common::{COUNTED_KEY_READY, COUNTED_KEYS, Control, CountedKey, HOOKS_MAX, HookPlan, KernelOffsets, LOCK_MUTEX, Loss, ObservationKey, STATS_LEN, Stat};
+use vfs_audit_common::{COUNTED_KEY_READY, COUNTED_KEYS, Control, CountedKey, HOOKS_MAX, HookPlace, HookPlan, KernelOffsets, LOCK_MUTEX, Loss, ObservationKey, STATS_LEN, Stat, hook_place};
 
 use super::{
     attach::{Attachment, Backend, trampoline},
@@ -133,6 +133,7 @@ pub struct Session {
     lock_hooks: Vec<LockHook>,
     /// (program, link) of each attached lock primitive.
     lock_links: Vec<[OwnedFd; 2]>,
+    ring: RingBuf<MapData>,
     events: Events,
     control: Control,
     started: Instant,
@@ -157,6 +158,8 @@ impl Session {
         let offsets = kernel_offsets(&btf, &symbols).map_err(TracerError::Kernel)?;
         let mut object = load_object(&btf, offsets)?;
         Peek::load(&mut object.ebpf)?;
+        let events = object.ebpf.take_map("EVENTS").ok_or_else(|| missing_map("EVENTS"))?;
+        let ring = RingBuf::try_from(events)?;
         let mut plans = Plans::compile(catalogue, &btf, TABLES);
         if !wanted.track_mutexes {
             plans.leave_untracked(LOCK_MUTEX);
@@ -181,6 +184,7 @@ impl Session {
             incomplete_seen: 0,
             lock_hooks: Vec::new(),
             lock_links: Vec::new(),
+            ring,
             events: Events::default(),
             control: Control::default(),
             started: Instant::now(),
@@ -199,7 +203,7 @@ impl Session {
         self.resync = Some(attach_tracepoint(&mut self.object.ebpf, RESYNC.0, RESYNC.1)?);
         self.started = Instant::now();
         self.attach_callbacks(0)?;
-        let control = Control { enabled: 1, since: 0, tgid: pid.unwrap_or(0).into() };
+        let control = Control { enabled: 1, since: 0, tgid: pid.unwrap_or(0).into(), own_tgid: std::process::id().into() };
         self.set_control(control)?;
         // Tasks born from now on are seen from their first lock.
         self.set_control(Control { since: monotonic_ns(), ..control })?;
@@ -245,6 +249,13 @@ impl Session {
         for (number, hook) in self.hooks.hooks.iter().enumerate().skip(first) {
             numbers.insert(hook.address, number as u32, 0)?;
         }
+        let mut places: Array<&mut MapData, HookPlace> = Array::try_from(map_mut(&mut self.object.ebpf, "HOOK_PLACES")?)?;
+        for (number, hook) in self.hooks.hooks.iter().enumerate().skip(first) {
+            let place = hook_place(hook.address);
+            if places.get(&place, 0)?.function == 0 {
+                places.set(place, HookPlace { function: hook.address, hook: number as u64 }, 0)?;
+            }
+        }
         let plans = &self.plans;
         let watched = |hook: &super::Hook| plans.ops[hook.plans[0]].readers.watched != 0;
         let results = self.callbacks.add(&self.object, &self.btf, &self.hooks.hooks[first..], first, &watched);
@@ -258,18 +269,14 @@ impl Session {
 
     /// Takes what the kernel side has shipped so far.
     ///
-    /// # Errors
-    /// When the ring buffer cannot be read.
-    pub fn drain(&mut self) -> Result<(), TracerError> {
-        let mut ring = RingBuf::try_from(map_mut(&mut self.object.ebpf, "EVENTS")?)?;
-        while let Some(record) = ring.next() {
+    pub fn drain(&mut self) {
+        while let Some(record) = self.ring.next() {
             self.events.take(&record);
         }
-        Ok(())
     }
 
-    /// Looks after what is attached: system calls are watched only while invocations come from user tasks whose lock
-    /// history is incomplete, and the probe of a shared function that is called directly all the time is taken off.
+    /// Looks after the watch on system calls: they are watched only while invocations come from user tasks whose lock
+    /// history is incomplete.
     ///
     /// # Errors
     /// When a map cannot be read or the tracepoint cannot be attached again.
@@ -282,18 +289,26 @@ impl Session {
             (false, Some(link)) => detach_tracepoint(&mut self.object.ebpf, RESYNC.0, RESYNC.1, link)?,
             (_, link) => self.resync = link,
         }
-        self.take_off_direct()
+        Ok(())
     }
 
-    fn take_off_direct(&mut self) -> Result<(), TracerError> {
+    /// Takes the probe of a shared function off that is called directly all the time.
+    ///
+    /// # Errors
+    /// When a map cannot be read.
+    pub fn take_off_direct(&mut self) -> Result<(), TracerError> {
         let shared = self.hooks.hooks.iter().enumerate().filter(|(_, hook)| hook.is_shared());
         let numbers: Vec<usize> = shared.map(|(number, _)| number).collect();
         for number in numbers {
             if self.fates.get(number).is_none_or(|fate| fate.attached.is_err() || fate.taken_off.is_some()) {
                 continue;
             }
-            let (direct, all) = (self.counter("DIRECT", number)?, self.counter("THROUGH_TABLE", number)?);
-            if direct >= DIRECT_CALLS_MAX && all < direct / TABLE_CALLS_SHARE && self.callbacks.take_off(number) {
+            let direct = self.counter("DIRECT", number)?;
+            if direct < DIRECT_CALLS_MAX {
+                continue;
+            }
+            let all = self.counter("THROUGH_TABLE", number)?;
+            if all < direct / TABLE_CALLS_SHARE && self.callbacks.take_off(number) {
                 let at = self.started.elapsed().as_secs_f64();
                 self.fates[number].taken_off =
                     Some(format!("taken off after {at:.1} s: {direct} calls were direct, {all} through a table"));
@@ -334,7 +349,7 @@ impl Session {
     /// When a map cannot be read.
     pub fn finish(&mut self) -> Result<Brought, TracerError> {
         self.set_control(Control { enabled: 0, ..self.control })?;
-        self.drain()?;
+        self.drain();
         let missed: u64 = self.lock_links.iter().filter_map(|[program, _]| sys::missed_runs(program.as_raw_fd()).ok()).sum();
         let mut loss = self.losses()?;
         loss.insert("probe_missed".to_owned(), missed);
@@ -448,11 +463,15 @@ fn load_object(btf: &Arc<Btf>, offsets: KernelOffsets) -> Result<Object, TracerE
 }
 
 fn map<'a>(ebpf: &'a Ebpf, name: &str) -> Result<&'a aya::maps::Map, TracerError> {
-    ebpf.map(name).ok_or_else(|| TracerError::Kernel(format!("the eBPF object has no map {name}")))
+    ebpf.map(name).ok_or_else(|| missing_map(name))
+}
+
+fn missing_map(name: &str) -> TracerError {
+    TracerError::Kernel(format!("the eBPF object has no map {name}"))
 }
 
 fn map_mut<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut aya::maps::Map, TracerError> {
-    ebpf.map_mut(name).ok_or_else(|| TracerError::Kernel(format!("the eBPF object has no map {name}")))
+    ebpf.map_mut(name).ok_or_else(|| missing_map(name))
 }
 
 fn attach_tracepoint(ebpf: &mut Ebpf, name: &str, tracepoint: &'static str) -> Result<RawTracePointLinkId, TracerError> {
