@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, os::fd::AsRawFd as _, os::fd::OwnedFd, path::Pa
 
 use aya::{
     Ebpf,
-    maps::{Array, HashMap, MapData, MapError, PerCpuArray, PerCpuHashMap, RingBuf},
+    maps::{Array, HashMap, MapData, MapError, PerCpuArray, PerCpuHashMap, PerCpuValues, RingBuf},
     programs::{RawTracePoint, raw_trace_point::RawTracePointLinkId},
 };
 use thiserror::Error;
@@ -42,6 +42,11 @@ const RESYNC: (&str, &str) = ("resync", "sys_enter");
 const DIRECT_CALLS_MAX: u64 = 1_000;
 /// … hardly any: less than one in so many.
 const TABLE_CALLS_SHARE: u64 = 100;
+
+/// How often the self-test walks its paths, which is also how many direct calls it takes for a verdict on a function.
+const SELF_TEST_WALKS: u64 = 16;
+/// Paths that exist on every host, and one that does not: permission checks, look-ups, attributes on several file systems.
+const SELF_TEST_PATHS: [&str; 3] = ["/proc/self/status", "/sys/kernel/btf", "/proc/self/vfs-audit-self-test"];
 
 /// Why a live audit cannot begin.
 #[derive(Debug, Error)]
@@ -130,6 +135,8 @@ pub struct Session {
     resync: Option<RawTracePointLinkId>,
     /// Invocations by user tasks of incomplete history at the last look.
     incomplete_seen: u64,
+    /// Invocations of our own that the self-test saw.
+    self_test: u64,
     lock_hooks: Vec<LockHook>,
     /// (program, link) of each attached lock primitive.
     lock_links: Vec<[OwnedFd; 2]>,
@@ -182,6 +189,7 @@ impl Session {
             fates: Vec::new(),
             resync: None,
             incomplete_seen: 0,
+            self_test: 0,
             lock_hooks: Vec::new(),
             lock_links: Vec::new(),
             ring,
@@ -200,15 +208,63 @@ impl Session {
         for (program, tracepoint) in TRACEPOINTS {
             attach_tracepoint(&mut self.object.ebpf, program, tracepoint)?;
         }
-        self.resync = Some(attach_tracepoint(&mut self.object.ebpf, RESYNC.0, RESYNC.1)?);
         self.started = Instant::now();
         self.attach_callbacks(0)?;
         let control = Control { enabled: 1, since: 0, tgid: pid.unwrap_or(0).into(), own_tgid: std::process::id().into() };
+        self.prove_probes(control)?;
         self.set_control(control)?;
         // Tasks born from now on are seen from their first lock.
         self.set_control(Control { since: monotonic_ns(), ..control })?;
         self.started = Instant::now();
         Ok(())
+    }
+
+    /// Walks some paths of its own and looks at what the probes saw of it: a run whose probes do not fire is none.
+    ///
+    /// A shared function that these walks reach directly (`generic_permission` is called by name where a file system has no
+    /// `permission`) would be called so at every step of everybody's walks: its probe is taken off at once.
+    ///
+    /// # Errors
+    /// When callbacks are hooked and not one was seen.
+    fn prove_probes(&mut self, control: Control) -> Result<(), TracerError> {
+        let own = u64::from(std::process::id());
+        self.set_control(Control { tgid: own, own_tgid: 0, ..control })?;
+        for _ in 0..SELF_TEST_WALKS {
+            for path in SELF_TEST_PATHS {
+                // Only the walk matters; that some of these paths do not exist is part of it.
+                let _ = std::fs::symlink_metadata(path);
+            }
+        }
+        self.set_control(Control { enabled: 0, ..control })?;
+        self.self_test = self.forget_observations()?;
+        self.take_off_direct_from(SELF_TEST_WALKS)?;
+        Ok(())
+    }
+
+    /// Removes what was observed so far; returns how many invocations it was.
+    fn forget_observations(&mut self) -> Result<u64, TracerError> {
+        self.drain();
+        self.events.clear();
+        let mut seen = 0;
+        let mut counts: PerCpuHashMap<&mut MapData, ObservationKey, u64> =
+            PerCpuHashMap::try_from(map_mut(&mut self.object.ebpf, "COUNTS")?)?;
+        let keys: Vec<ObservationKey> = counts.keys().filter_map(Result::ok).collect();
+        for key in &keys {
+            seen += counts.get(key, 0).map(|per_cpu| per_cpu.iter().sum::<u64>()).unwrap_or(0);
+            counts.remove(key)?;
+        }
+        let mut counted: PerCpuArray<&mut MapData, CountedKey> =
+            PerCpuArray::try_from(map_mut(&mut self.object.ebpf, "COUNTED")?)?;
+        for place in 0..COUNTED_KEYS as u32 {
+            let entries = counted.get(&place, 0)?;
+            let count: u64 = entries.iter().map(|entry| entry.count).sum();
+            if entries.iter().any(|entry| entry.state != 0) {
+                seen += count;
+                let free = vec![CountedKey::default(); entries.len()];
+                counted.set(place, PerCpuValues::try_from(free).map_err(MapError::from)?, 0)?;
+            }
+        }
+        Ok(seen)
     }
 
     fn set_control(&mut self, control: Control) -> Result<(), TracerError> {
@@ -297,6 +353,10 @@ impl Session {
     /// # Errors
     /// When a map cannot be read.
     pub fn take_off_direct(&mut self) -> Result<(), TracerError> {
+        self.take_off_direct_from(DIRECT_CALLS_MAX)
+    }
+
+    fn take_off_direct_from(&mut self, calls: u64) -> Result<(), TracerError> {
         let shared = self.hooks.hooks.iter().enumerate().filter(|(_, hook)| hook.is_shared());
         let numbers: Vec<usize> = shared.map(|(number, _)| number).collect();
         for number in numbers {
@@ -304,7 +364,7 @@ impl Session {
                 continue;
             }
             let direct = self.counter("DIRECT", number)?;
-            if direct < DIRECT_CALLS_MAX {
+            if direct < calls {
                 continue;
             }
             let all = self.counter("THROUGH_TABLE", number)?;
@@ -412,6 +472,11 @@ impl Session {
     /// How programs read kernel memory, for `doctor`.
     pub fn reads_by(&self) -> &'static str {
         if self.object.reads_by_cast() { "cast (bpf_rdonly_cast)" } else { "helper (bpf_probe_read_kernel)" }
+    }
+
+    /// Invocations of its own that the self-test at the start saw; 0 when nothing that it calls is hooked.
+    pub fn self_test(&self) -> u64 {
+        self.self_test
     }
 
     /// Seconds since observing began.
