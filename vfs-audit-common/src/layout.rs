@@ -2,7 +2,10 @@
 
 use core::mem::{offset_of, size_of};
 
-use crate::{Control, CountedKey, Event, FlagReader, HeldLock, HookPlace, HookPlan, ObservationKey, RoleReader, SlotReader, TaskLocks, WatchFrame};
+use crate::{
+    Control, CountedKey, Event, FlagReader, HeldLock, HookPlace, HookPlan, ObservationKey, RoleReader, SlotReader,
+    TaskLocks, WatchFrame,
+};
 
 const _: () = {
     assert!(size_of::<RoleReader>() == 12);
@@ -35,5 +38,13 @@ mod pod {
             unsafe impl aya::Pod for $name {}
         )+};
     }
-    pod!(crate::HookPlan, crate::HookPlace, crate::ObservationKey, crate::TaskLocks, crate::KernelOffsets, crate::CountedKey, crate::Control);
+    pod!(
+        crate::HookPlan,
+        crate::HookPlace,
+        crate::ObservationKey,
+        crate::TaskLocks,
+        crate::KernelOffsets,
+        crate::CountedKey,
+        crate::Control
+    );
 }

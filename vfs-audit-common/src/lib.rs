@@ -12,15 +12,19 @@ mod loss;
 mod plan;
 
 pub use config::KernelOffsets;
-pub use event::{COUNTED_KEY_READY, Control, CountedKey, EVENT_OBSERVATION, EVENT_SLEEP, Event, HeldLock, ObservationKey, TaskLocks, WatchFrame};
+pub use event::{
+    COUNTED_KEY_READY, Control, CountedKey, EVENT_OBSERVATION, EVENT_SLEEP, Event, HeldLock, ObservationKey, TaskLocks,
+    WatchFrame,
+};
 pub use lock_state::{
-    ModeBits, SLOT_ABSENT, SLOT_TRACKED_EXCLUSIVE, SLOT_TRACKED_MASK, SLOT_TRACKED_NONE, SLOT_TRACKED_SHARED, SLOT_UNTRACKED,
-    SLOT_WORD_FREE, SLOT_WORD_MASK, SLOT_WORD_OTHER, SLOT_WORD_READERS, SLOT_WORD_SELF, SLOT_WORD_UNREAD,
+    ModeBits, SLOT_ABSENT, SLOT_TRACKED_EXCLUSIVE, SLOT_TRACKED_MASK, SLOT_TRACKED_NONE, SLOT_TRACKED_SHARED,
+    SLOT_UNTRACKED, SLOT_WORD_FREE, SLOT_WORD_MASK, SLOT_WORD_OTHER, SLOT_WORD_READERS, SLOT_WORD_SELF,
+    SLOT_WORD_UNREAD,
 };
 pub use loss::{LOSS_CAUSES, Loss, STATS_LEN, Stat};
 pub use plan::{
-    FLAG_AND_MASK, FLAG_IS_DIRECTORY, FLAG_PRESENT, FLAG_ROLES_DIFFER, FlagReader, HOOK_PLACES_LEN, HookPlace, HookPlan, LOCK_MUTEX, LOCK_RWSEM, LOCK_UNTRACKED,
-    RoleReader, SlotReader, hook_place,
+    FLAG_AND_MASK, FLAG_IS_DIRECTORY, FLAG_PRESENT, FLAG_ROLES_DIFFER, FlagReader, HOOK_PLACES_LEN, HookPlace,
+    HookPlan, LOCK_MUTEX, LOCK_RWSEM, LOCK_UNTRACKED, RoleReader, SlotReader, hook_place,
 };
 
 /// Version of this layout; the daemon refuses an eBPF object that carries another.

@@ -2,7 +2,7 @@
 //!
 //! A plan says where a fact lies, never what it should be.
 
-use crate::{FLAGS_MAX, SLOT_OFFSETS_MAX, ROLE_STEPS_MAX, ROLES_MAX, SLOTS_MAX};
+use crate::{FLAGS_MAX, ROLE_STEPS_MAX, ROLES_MAX, SLOT_OFFSETS_MAX, SLOTS_MAX};
 
 /// Lock kind of a slot: `struct rw_semaphore` (count, owner).
 pub const LOCK_RWSEM: u8 = 1;

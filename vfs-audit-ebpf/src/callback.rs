@@ -55,7 +55,8 @@ pub(crate) fn count_in_table(key: &ObservationKey) -> bool {
 fn place(key: &ObservationKey) -> u32 {
     let slots = u64::from_ne_bytes(key.slots);
     let folded = key.caller ^ key.table.rotate_left(20) ^ (key.sb >> 6) ^ slots.rotate_left(40);
-    let folded = folded ^ u64::from(key.hook) << 48 ^ u64::from(key.flags) << 56 ^ u64::from(key.history_complete) << 44;
+    let folded =
+        folded ^ u64::from(key.hook) << 48 ^ u64::from(key.flags) << 56 ^ u64::from(key.history_complete) << 44;
     (folded.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - COUNTED_KEYS.trailing_zeros())) as u32
 }
 

@@ -2,11 +2,13 @@
 
 use aya_ebpf::{
     EbpfContext,
-    helpers::generated::{bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_stack, bpf_ktime_get_ns, bpf_probe_read_kernel},
+    helpers::generated::{
+        bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_stack, bpf_ktime_get_ns, bpf_probe_read_kernel,
+    },
 };
 use vfs_audit_common::{
-    EVENT_OBSERVATION, EVENT_SLEEP, Event, Loss, NAME_BYTES, ObservationKey, ROLES_MAX, SB_ID_BYTES, STACK_DEPTH_MAX, TaskLocks,
-    WIRE_VERSION,
+    EVENT_OBSERVATION, EVENT_SLEEP, Event, Loss, NAME_BYTES, ObservationKey, ROLES_MAX, SB_ID_BYTES, STACK_DEPTH_MAX,
+    TaskLocks, WIRE_VERSION,
 };
 
 use crate::{

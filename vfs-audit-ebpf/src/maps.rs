@@ -5,8 +5,8 @@ use aya_ebpf::{
     maps::{Array, HashMap, PerCpuArray, PerCpuHashMap, RingBuf},
 };
 use vfs_audit_common::{
-    STATS_LEN, Stat,
-    COUNTED_KEYS, Control, CountedKey, EVENT_RING_BYTES, HOOK_PLACES_LEN, HOOKS_MAX, HookPlace, HookPlan, KEYS_MAX, KernelOffsets, LOSS_CAUSES, Loss, ObservationKey, PEEK_BYTES, TASKS_ASIDE_MAX, TASK_SLOTS,
+    COUNTED_KEYS, Control, CountedKey, EVENT_RING_BYTES, HOOK_PLACES_LEN, HOOKS_MAX, HookPlace, HookPlan, KEYS_MAX,
+    KernelOffsets, LOSS_CAUSES, Loss, ObservationKey, PEEK_BYTES, STATS_LEN, Stat, TASK_SLOTS, TASKS_ASIDE_MAX,
     TaskLocks, WIRE_VERSION,
 };
 
@@ -55,7 +55,6 @@ pub(crate) static SLEEPS: HashMap<u32, u64> = HashMap::with_max_entries(HOOKS_MA
 /// Bytes read by `peek`.
 #[map]
 pub(crate) static PEEKED: Array<[u8; PEEK_BYTES]> = Array::with_max_entries(1, 0);
-
 
 /// Set by the daemon before load; see [`KernelOffsets`].
 #[unsafe(no_mangle)]

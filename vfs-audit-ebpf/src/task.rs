@@ -4,17 +4,14 @@
 //! system call, where user tasks hold no lock.
 
 use aya_ebpf::{
-    EbpfContext as _,
-    bindings::BPF_NOEXIST,
-    helpers::generated::bpf_get_current_task,
-    macros::raw_tracepoint,
+    EbpfContext as _, bindings::BPF_NOEXIST, helpers::generated::bpf_get_current_task, macros::raw_tracepoint,
     programs::RawTracePointContext,
 };
 use vfs_audit_common::{Loss, Stat, TASK_SLOTS, TaskLocks};
 
 use crate::{
-    memory::read_u64,
     maps::{PLACES, TASKS, TASKS_ASIDE, count, lose, offset, tracked_since},
+    memory::read_u64,
 };
 
 static EMPTY: TaskLocks = TaskLocks {
@@ -27,9 +24,17 @@ static EMPTY: TaskLocks = TaskLocks {
     stack_probe: 0,
     roles: [0; vfs_audit_common::ROLES_MAX],
     words: [[0; 2]; vfs_audit_common::SLOTS_MAX],
-    held: [vfs_audit_common::HeldLock { instance: 0, acquire_site: 0, mode: 0, depth: 0 }; vfs_audit_common::HELD_LOCKS_MAX],
-    watched: [vfs_audit_common::WatchFrame { hook: 0, sleeps: 0, stack_pointer: 0, flags: 0, caller: 0, table: 0, sb: 0 };
-        vfs_audit_common::WATCHED_MAX],
+    held: [vfs_audit_common::HeldLock { instance: 0, acquire_site: 0, mode: 0, depth: 0 };
+        vfs_audit_common::HELD_LOCKS_MAX],
+    watched: [vfs_audit_common::WatchFrame {
+        hook: 0,
+        sleeps: 0,
+        stack_pointer: 0,
+        flags: 0,
+        caller: 0,
+        table: 0,
+        sb: 0,
+    }; vfs_audit_common::WATCHED_MAX],
 };
 
 /// The current task's address.

@@ -1,11 +1,6 @@
 //! Callbacks that are watched for sleeping: frames from entry to exit, and the switches between.
 
-use aya_ebpf::{
-    EbpfContext,
-    bindings::BPF_NOEXIST,
-    macros::raw_tracepoint,
-    programs::RawTracePointContext,
-};
+use aya_ebpf::{EbpfContext, bindings::BPF_NOEXIST, macros::raw_tracepoint, programs::RawTracePointContext};
 use vfs_audit_common::{Loss, ObservationKey, SLOTS_MAX, TaskLocks, WATCHED_MAX, WatchFrame};
 
 use crate::{

@@ -141,7 +141,8 @@ fn models(catalogue: &Catalogue) -> Vec<Observation> {
 
 /// Held exclusive by this task; one caller in eight does not hold it.
 fn lock_of(role: &str, lock: &str, caller: u64) -> LockEvidence {
-    let (word, tracked) = if caller == 0 { (Word::Free, Tracked::None) } else { (Word::ExclusiveSelf, Tracked::Exclusive) };
+    let (word, tracked) =
+        if caller == 0 { (Word::Free, Tracked::None) } else { (Word::ExclusiveSelf, Tracked::Exclusive) };
     LockEvidence { role: role.to_owned(), lock: lock.to_owned(), reading: LockReading::Read { word, tracked } }
 }
 

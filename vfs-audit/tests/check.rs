@@ -257,7 +257,9 @@ fn a_reader_that_has_had_enough_is_no_error() {
 #[test]
 fn a_wrong_command_line_is_exit_code_2() {
     let scratch = Scratch::new("usage");
-    for arguments in [&["check"][..], &[], &["check", "a", "--format", "yaml"], &["run", "--for", "soon"], &["frobnicate"]] {
+    for arguments in
+        [&["check"][..], &[], &["check", "a", "--format", "yaml"], &["run", "--for", "soon"], &["frobnicate"]]
+    {
         let (code, out, err) = run(&scratch, arguments);
         assert_eq!((code, out.as_str()), (2, ""), "{arguments:?}");
         assert!(!err.is_empty());

@@ -11,8 +11,8 @@ use vfs_audit::checker::Findings;
 use vfs_audit::report::baseline::Baseline;
 use vfs_audit::report::date::Date;
 use vfs_audit::report::{
-    Addresses, Exit, Report, Style, Terms, escape, exit_code, render_json, render_json_lines, render_junit, render_ktap,
-    render_sarif, render_schema, render_table,
+    Addresses, Exit, Report, Style, Terms, escape, exit_code, render_json, render_json_lines, render_junit,
+    render_ktap, render_sarif, render_schema, render_table,
 };
 
 const BASELINE: &str = r#"
@@ -119,7 +119,8 @@ fn a_full_report_as_json_lines() {
         let kind = line.as_object_mut().unwrap().remove("type").unwrap();
         seen.entry(kind.as_str().unwrap().to_owned()).or_insert_with(Vec::new).push(line);
     }
-    for (kind, list) in [("hook", "hooks"), ("rule", "rules"), ("violation", "violations"), ("suspected", "suspected")] {
+    for (kind, list) in [("hook", "hooks"), ("rule", "rules"), ("violation", "violations"), ("suspected", "suspected")]
+    {
         assert_eq!(serde_json::Value::from(seen[kind].clone()), whole[list]);
     }
     assert_eq!(seen["loss"][0], whole["loss"]);

@@ -85,8 +85,9 @@ impl Btf {
         let mut steps = Vec::new();
         for name in path {
             let name = name.as_ref();
-            let (offset, type_id) =
-                self.member(id, name).ok_or_else(|| format!("no field {name} in struct {}", self.name(self.strip(id))))?;
+            let (offset, type_id) = self
+                .member(id, name)
+                .ok_or_else(|| format!("no field {name} in struct {}", self.name(self.strip(id))))?;
             let stripped = self.strip(type_id);
             if let TypeKind::Pointer(to) = self.kind(stripped) {
                 steps.push(Step::Dereference(offset));
@@ -159,22 +160,30 @@ mod tests {
             at
         };
         let (int, list, next, inode, pad, head, up, op, umode, n) = (
-            text("int"), text("list"), text("next"), text("inode"), text("pad"), text("head"), text("up"), text("op"),
-            text("umode_t"), text("n"),
+            text("int"),
+            text("list"),
+            text("next"),
+            text("inode"),
+            text("pad"),
+            text("head"),
+            text("up"),
+            text("op"),
+            text("umode_t"),
+            text("n"),
         );
         let info = |kind: u32, vlen: u32| kind << 24 | vlen;
         let types: Vec<u32> = [
-            vec![int, info(1, 0), 4, 32],                                             // 1 int
-            vec![list, info(4, 1), 8, next, 3, 0],                                    // 2 struct list
-            vec![0, info(2, 0), 2],                                                   // 3 *list
-            vec![0, info(5, 2), 8, head, 2, 0, n, 1, 0],                              // 4 union
+            vec![int, info(1, 0), 4, 32],                                              // 1 int
+            vec![list, info(4, 1), 8, next, 3, 0],                                     // 2 struct list
+            vec![0, info(2, 0), 2],                                                    // 3 *list
+            vec![0, info(5, 2), 8, head, 2, 0, n, 1, 0],                               // 4 union
             vec![inode, info(4, 4), 32, pad, 1, 0, 0, 4, 64, up, 6, 128, op, 10, 192], // 5 struct inode
-            vec![0, info(2, 0), 5],                                                   // 6 *inode
-            vec![0, info(10, 0), 5],                                                  // 7 const inode
-            vec![0, info(2, 0), 7],                                                   // 8 *const inode
-            vec![umode, info(8, 0), 1],                                               // 9 umode_t
-            vec![0, info(2, 0), 11],                                                  // 10 *proto
-            vec![0, info(13, 2), 1, 0, 8, 0, 9],                                      // 11 proto
+            vec![0, info(2, 0), 5],                                                    // 6 *inode
+            vec![0, info(10, 0), 5],                                                   // 7 const inode
+            vec![0, info(2, 0), 7],                                                    // 8 *const inode
+            vec![umode, info(8, 0), 1],                                                // 9 umode_t
+            vec![0, info(2, 0), 11],                                                   // 10 *proto
+            vec![0, info(13, 2), 1, 0, 8, 0, 9],                                       // 11 proto
         ]
         .concat();
         let type_bytes: Vec<u8> = types.iter().flat_map(|w| w.to_le_bytes()).collect();

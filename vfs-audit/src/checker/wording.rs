@@ -38,7 +38,9 @@ pub(super) fn reading(reading: LockReading, history_complete: bool) -> &'static 
     match (word, tracked) {
         (Word::Free, Tracked::None | Tracked::Untracked) => "free (the lock word proves it)",
         (Word::Free, _) => "free (the lock word proves it, against the task's held-lock table)",
-        (Word::ExclusiveOther, Tracked::None | Tracked::Untracked) => "held exclusive by another task (the lock word proves it)",
+        (Word::ExclusiveOther, Tracked::None | Tracked::Untracked) => {
+            "held exclusive by another task (the lock word proves it)"
+        }
         (Word::ExclusiveOther, _) => {
             "held exclusive by another task (the lock word proves it, against the task's held-lock table)"
         }

@@ -56,7 +56,8 @@ mod tests {
     #[test]
     fn message_causes_and_hints_stand_one_below_the_other() {
         let io = std::io::Error::new(std::io::ErrorKind::NotFound, "no \x1b[2J such file");
-        let error = anyhow::Error::from(Advice::new("reading run.vfa", "record one first").because(io)).context("check");
+        let error =
+            anyhow::Error::from(Advice::new("reading run.vfa", "record one first").because(io)).context("check");
         assert_eq!(
             explain(&error),
             "vfs-audit: check\n  because: reading run.vfa\n  because: no \\x1b[2J such file\n  hint: record one first\n"

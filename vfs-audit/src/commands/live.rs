@@ -1,13 +1,13 @@
 //! A live run from its start to its end, for `run` and `record`: the session, the audited command, the signals.
 
-use std::{
-    collections::BTreeMap,
-    os::unix::process::ExitStatusExt as _,
-    time::Duration,
-};
+use std::{collections::BTreeMap, os::unix::process::ExitStatusExt as _, time::Duration};
 
 use anyhow::Context as _;
-use tokio::{process::Command, signal::unix::{SignalKind, signal}, time::MissedTickBehavior};
+use tokio::{
+    process::Command,
+    signal::unix::{SignalKind, signal},
+    time::MissedTickBehavior,
+};
 use vfs_audit_common::Stat;
 
 use super::{
@@ -97,7 +97,8 @@ pub(super) fn advise(error: TracerError) -> Advice {
 /// # Errors
 /// The kernel refuses the probes, or a signal handler cannot be set up.
 pub(super) fn observe(session: &mut Session, live: &LiveFilters, extent: &Extent) -> anyhow::Result<Outcome> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("starting the event loop")?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("starting the event loop")?;
     session.start(live.pid).map_err(advise)?;
     let hooks = session.hooks().filter(|(_, fate)| fate.is_some_and(|fate| fate.attached.is_ok())).count();
     let backend = session.backend().map_or("nothing", |backend| backend.name());
@@ -110,7 +111,9 @@ pub(super) fn observe(session: &mut Session, live: &LiveFilters, extent: &Extent
     let seconds = session.elapsed();
     let brought = session.finish().map_err(advise)?;
     for what in &session.live().cut_short {
-        note(&format!("the search for operations tables: {what}; tables that only later objects have may not be hooked"));
+        note(&format!(
+            "the search for operations tables: {what}; tables that only later objects have may not be hooked"
+        ));
     }
     incomplete.extend(session.unread_tables().iter().cloned());
     let loss = Loss { total: brought.loss.values().sum(), by_cause: brought.loss.clone() };
@@ -122,11 +125,15 @@ pub(super) fn observe(session: &mut Session, live: &LiveFilters, extent: &Extent
 }
 
 /// Waits for the command, the time, or a signal; looks after the session meanwhile.
-async fn until_the_end(session: &mut Session, extent: &Extent) -> anyhow::Result<(Option<AuditedCommand>, Vec<String>)> {
+async fn until_the_end(
+    session: &mut Session,
+    extent: &Extent,
+) -> anyhow::Result<(Option<AuditedCommand>, Vec<String>)> {
     let mut incomplete = Vec::new();
     let mut interrupt = signal(SignalKind::interrupt()).context("watching for SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("watching for SIGTERM")?;
-    let mut child = extent.command.split_first().map(|(program, arguments)| Command::new(program).args(arguments).spawn());
+    let mut child =
+        extent.command.split_first().map(|(program, arguments)| Command::new(program).args(arguments).spawn());
     let argv: Vec<String> = extent.command.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     if let Some(Err(error)) = &child {
         incomplete.push(format!("the command could not be started: {error}"));
@@ -171,10 +178,7 @@ fn tend(session: &mut Session, looks: u32) -> Option<String> {
     if !seldom && looks > LOOK_AROUND_EVERY {
         return None;
     }
-    let looked = session.take_off_direct().and_then(|()| match seldom {
-        true => session.tend().and_then(|()| session.look_around()),
-        false => Ok(0),
-    });
+    let looked = session.take_off_direct().and_then(|()| if seldom { session.tend().and_then(|()| session.look_around()) } else { Ok(0) });
     match looked {
         Ok(0) => None,
         Ok(added) => {
@@ -217,7 +221,8 @@ pub(super) fn hook_statuses(session: &Session, direct: &BTreeMap<usize, u64>) ->
         } else if let Some(calls) = direct.get(&number) {
             reason = format!("{reason}; {calls} direct calls besides");
         }
-        let ops: Vec<String> = hook.plans.iter().map(|plan| format!("{}.{}", plans[*plan].table, plans[*plan].op)).collect();
+        let ops: Vec<String> =
+            hook.plans.iter().map(|plan| format!("{}.{}", plans[*plan].table, plans[*plan].op)).collect();
         rows.push(HookStatus {
             op: ops.join(", "),
             callback: hook.callback.clone(),
@@ -228,17 +233,19 @@ pub(super) fn hook_statuses(session: &Session, direct: &BTreeMap<usize, u64>) ->
             count: 0,
         });
     }
-    rows.extend(plans.iter().enumerate().filter(|(plan, _)| !session.hooks().any(|(hook, _)| hook.plans.contains(plan))).map(
-        |(_, plan)| HookStatus {
-            op: format!("{}.{}", plan.table, plan.op),
-            callback: String::new(),
-            fs: String::new(),
-            probe: String::new(),
-            state: HookState::Absent,
-            reason: "no living operations table has it".to_owned(),
-            count: 0,
-        },
-    ));
+    rows.extend(
+        plans.iter().enumerate().filter(|(plan, _)| !session.hooks().any(|(hook, _)| hook.plans.contains(plan))).map(
+            |(_, plan)| HookStatus {
+                op: format!("{}.{}", plan.table, plan.op),
+                callback: String::new(),
+                fs: String::new(),
+                probe: String::new(),
+                state: HookState::Absent,
+                reason: "no living operations table has it".to_owned(),
+                count: 0,
+            },
+        ),
+    );
     rows.extend(session.lock_hooks().iter().map(lock_row));
     rows
 }

@@ -3,9 +3,9 @@
 mod advice;
 pub mod args;
 mod check;
+pub mod doctor;
 mod live;
 mod mounts;
-pub mod doctor;
 pub mod output;
 pub mod probes;
 mod rules;
@@ -17,8 +17,8 @@ use std::process::ExitCode;
 
 use args::{Arguments, Command};
 
-pub use advice::Advice;
 pub use crate::report::Exit;
+pub use advice::Advice;
 
 /// Does what the arguments say; the exit code is the program's.
 pub fn main(arguments: &Arguments) -> ExitCode {

@@ -30,7 +30,7 @@ fn device(path: &Path, mounts: &str) -> anyhow::Result<u32> {
     Ok(found.ok_or_else(|| Advice::new(format!("{name} is on no file system that is mounted here"), hint))?.1)
 }
 
-/// Mount point and device of one line (proc_pid_mountinfo(5)).
+/// Mount point and device of one line (`proc_pid_mountinfo(5)`).
 fn mount(line: &str) -> Option<(PathBuf, u32)> {
     let mut words = line.split(' ');
     let (major, minor) = words.nth(2)?.split_once(':')?;

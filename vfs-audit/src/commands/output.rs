@@ -12,8 +12,8 @@ use super::{Advice, Exit, note};
 use crate::report::baseline::Baseline;
 use crate::report::date::Date;
 use crate::report::{
-    Addresses, Report, Style, Terms, exit_code, render_json, render_json_lines, render_junit, render_ktap, render_sarif,
-    render_table,
+    Addresses, Report, Style, Terms, exit_code, render_json, render_json_lines, render_junit, render_ktap,
+    render_sarif, render_table,
 };
 
 /// Columns of the table form: no narrower, no wider, whatever the terminal.

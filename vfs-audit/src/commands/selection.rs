@@ -27,7 +27,9 @@ pub fn catalogue(source: &RuleSource, kernel: &str) -> anyhow::Result<Catalogue>
 
 fn advise(error: LoadError, wanted: &str) -> Advice {
     let hint = match &error {
-        LoadError::UnknownRelease(_) => format!("use `auto`, one of {}, or a directory", Catalogue::releases().join(", ")),
+        LoadError::UnknownRelease(_) => {
+            format!("use `auto`, one of {}, or a directory", Catalogue::releases().join(", "))
+        }
         LoadError::Unreadable { .. } => "name a directory of rule files".to_owned(),
         LoadError::Faulty(_) => "correct the files; `vfs-audit rules lint DIR` proves them".to_owned(),
     };

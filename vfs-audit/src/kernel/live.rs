@@ -125,7 +125,9 @@ impl LiveTables {
 
     fn visit_superblock(&mut self, memory: &impl Memory, offsets: &Offsets, sb: u64) {
         let Some(kind) = memory.word(sb + offsets.sb_type) else { return };
-        let Some(fs) = memory.word(kind + offsets.type_name).and_then(|name| memory.text(name, NAME_MAX)) else { return };
+        let Some(fs) = memory.word(kind + offsets.type_name).and_then(|name| memory.text(name, NAME_MAX)) else {
+            return;
+        };
         let id = memory.text(sb + offsets.sb_id, NAME_MAX).unwrap_or_default();
         let device = memory.bytes(sb + offsets.sb_dev, 4).and_then(|b| Some(u32::from_le_bytes(b.try_into().ok()?)));
         self.superblocks.insert(sb, Superblock { fs: fs.clone(), id, device: device.unwrap_or(0) });

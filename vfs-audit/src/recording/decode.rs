@@ -10,9 +10,7 @@ use std::ops::Range;
 
 use super::bytes::{Cursor, Malformed, unzigzag};
 use super::{BLOCK_MEMORY_MAX, FRAME_BYTES_MAX, LIST_LEN_MAX, Reading, STRING_BYTES_MAX, memory_bytes};
-use crate::observation::{
-    Example, Held, LockEvidence, LockReading, Observation, Point, Route, Task, Tracked, Word,
-};
+use crate::observation::{Example, Held, LockEvidence, LockReading, Observation, Point, Route, Task, Tracked, Word};
 
 /// A block's sections, found and checked for their outer form.
 pub(super) struct Block<'a> {
@@ -90,12 +88,7 @@ impl<'a> Block<'a> {
         }
     }
 
-    fn each(
-        &self,
-        place: &mut Place,
-        given: &mut u32,
-        take: &mut impl FnMut(&Observation),
-    ) -> Result<(), Malformed> {
+    fn each(&self, place: &mut Place, given: &mut u32, take: &mut impl FnMut(&Observation)) -> Result<(), Malformed> {
         self.records(|record| {
             self.put(record.shape, record.count, record.example, place)?;
             take(&place.observation);
@@ -105,12 +98,7 @@ impl<'a> Block<'a> {
     }
 
     /// One observation per shape: counts added up, the first example kept.
-    fn merged(
-        &self,
-        place: &mut Place,
-        given: &mut u32,
-        take: &mut impl FnMut(&Observation),
-    ) -> Result<(), Malformed> {
+    fn merged(&self, place: &mut Place, given: &mut u32, take: &mut impl FnMut(&Observation)) -> Result<(), Malformed> {
         let mut sums = vec![(0_u64, 0_u32, 0..0); self.shapes.len()];
         self.records(|record| {
             let (count, records, example) = sums.get_mut(record.shape).ok_or(Malformed("no such shape"))?;
@@ -143,7 +131,8 @@ impl<'a> Block<'a> {
     }
 
     fn string(&self, number: u64) -> Result<&'a str, Malformed> {
-        let range = usize::try_from(number).ok().and_then(|n| self.strings.get(n)).ok_or(Malformed("no such string"))?;
+        let range =
+            usize::try_from(number).ok().and_then(|n| self.strings.get(n)).ok_or(Malformed("no such string"))?;
         self.memory_bytes.set(self.memory_bytes.get() + memory_bytes(range.len()));
         if self.memory_bytes.get() > BLOCK_MEMORY_MAX {
             return Err(Malformed("unpacks to too much"));
@@ -208,8 +197,9 @@ impl<'a> Block<'a> {
         len: usize,
         mut next: impl FnMut() -> Result<(u64, T), Malformed>,
     ) -> Result<(), Malformed> {
-        let pairs: Vec<(&str, T)> =
-            (0..len).map(|_| next().and_then(|(name, value)| Ok((self.string(name)?, value)))).collect::<Result<_, _>>()?;
+        let pairs: Vec<(&str, T)> = (0..len)
+            .map(|_| next().and_then(|(name, value)| Ok((self.string(name)?, value))))
+            .collect::<Result<_, _>>()?;
         if out.len() == len && out.keys().zip(&pairs).all(|(there, (name, _))| there == name) {
             out.values_mut().zip(pairs).for_each(|(there, (_, value))| *there = value);
         } else {

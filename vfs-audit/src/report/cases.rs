@@ -79,7 +79,9 @@ fn details(violation: &Violation) -> Vec<String> {
         format!("found: {}", violation.found),
         format!("count: {}, fingerprint: {}", violation.count, violation.fingerprint),
     ];
-    let task = |example: &Example| format!("task: {} (tid {}, pid {})", example.task.comm, example.task.tid, example.task.tgid);
+    let task = |example: &Example| {
+        format!("task: {} (tid {}, pid {})", example.task.comm, example.task.tid, example.task.tgid)
+    };
     lines.extend(seen.example.iter().map(task));
     let frames = seen.example.iter().flat_map(|example| &example.stack);
     lines.extend(frames.map(|frame| format!("  {frame}")));

@@ -10,7 +10,8 @@ pub fn render_junit(report: &Report) -> String {
     let sum = |outcome| suites.iter().map(|suite| suite.count(outcome)).sum::<usize>();
     let tests: usize = suites.iter().map(|suite| suite.cases.len()).sum();
     let (failures, skipped, seconds) = (sum(Outcome::Failed), sum(Outcome::Skipped), report.seconds);
-    let figures = format!("tests=\"{tests}\" failures=\"{failures}\" errors=\"0\" skipped=\"{skipped}\" time=\"{seconds:.3}\"");
+    let figures =
+        format!("tests=\"{tests}\" failures=\"{failures}\" errors=\"0\" skipped=\"{skipped}\" time=\"{seconds:.3}\"");
     let suites: String = suites.iter().map(|one| suite(report, one)).collect();
     format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"vfs-audit\" {figures}>\n{suites}</testsuites>\n"

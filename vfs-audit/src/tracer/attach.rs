@@ -205,7 +205,7 @@ impl Attachment {
         first: usize,
         watched: Watched<'_>,
     ) -> Vec<Result<(), String>> {
-        let mut attach = |(n, hook): (usize, &Hook)| {
+        let attach = |(n, hook): (usize, &Hook)| {
             let mut links = Vec::new();
             if watched(hook) {
                 links.extend(trampoline(object, btf, &hook.callback, &hook.module, "callback_fexit")?);
@@ -214,7 +214,7 @@ impl Attachment {
             self.single.insert(first + n, links);
             Ok(())
         };
-        hooks.iter().enumerate().map(|hook| attach(hook)).collect()
+        hooks.iter().enumerate().map(attach).collect()
     }
 }
 
@@ -263,10 +263,9 @@ pub(super) fn trampoline(
         (split.function_named(function), Some(sys::module_btf(module).map_err(|e| e.to_string())?))
     };
     let btf_id = btf_id.ok_or_else(|| format!("BTF has no function {function}"))?;
-    let btf_fd = module_btf.as_ref().map(|fd| fd.as_raw_fd());
-    let loaded = object
-        .program(program, Purpose::Tracing { attach_type, btf_id, btf: btf_fd })
-        .map_err(|e| e.to_string())?;
+    let btf_fd = module_btf.as_ref().map(std::os::fd::AsRawFd::as_raw_fd);
+    let loaded =
+        object.program(program, Purpose::Tracing { attach_type, btf_id, btf: btf_fd }).map_err(|e| e.to_string())?;
     let link = sys::link_tracing(loaded.as_raw_fd()).map_err(|e| e.to_string())?;
     Ok([loaded, link])
 }

@@ -66,8 +66,9 @@ mod tests {
     }
 
     fn call(bytes: &[u8]) -> Call {
-        let symbols =
-            Symbols::parse("1000 t vfs_create\n2000 t ext4_create\n3000 t __x86_indirect_thunk_rax\n9000 t end\n".to_owned());
+        let symbols = Symbols::parse(
+            "1000 t vfs_create\n2000 t ext4_create\n3000 t __x86_indirect_thunk_rax\n9000 t end\n".to_owned(),
+        );
         let mut code = vec![0x90; 8];
         code.extend(bytes);
         call_at(&Code(code), &symbols, 0x1100)

@@ -8,8 +8,9 @@ use std::{
 };
 
 use vfs_audit_common::{
-    EVENT_SLEEP, Event, NAME_BYTES, ObservationKey, SLOT_ABSENT, SLOT_TRACKED_EXCLUSIVE, SLOT_TRACKED_MASK, SLOT_TRACKED_SHARED, SLOT_UNTRACKED,
-    SLOT_WORD_FREE, SLOT_WORD_MASK, SLOT_WORD_OTHER, SLOT_WORD_READERS, SLOT_WORD_SELF, WIRE_VERSION,
+    EVENT_SLEEP, Event, NAME_BYTES, ObservationKey, SLOT_ABSENT, SLOT_TRACKED_EXCLUSIVE, SLOT_TRACKED_MASK,
+    SLOT_TRACKED_SHARED, SLOT_UNTRACKED, SLOT_WORD_FREE, SLOT_WORD_MASK, SLOT_WORD_OTHER, SLOT_WORD_READERS,
+    SLOT_WORD_SELF, WIRE_VERSION,
 };
 
 use super::{
@@ -189,7 +190,7 @@ impl<'a> Decoder<'a> {
         let inside = |address: &u64| {
             self.symbols.resolve(*address).is_some_and(|symbol| *address - symbol.offset == hook.address)
         };
-        event.stack.iter().take(frames).any(|address| inside(address)).then(|| self.stack(event))
+        event.stack.iter().take(frames).any(inside).then(|| self.stack(event))
     }
 
     fn example(&self, event: &Event, plan: &OpPlan, sleep_stack: Vec<String>) -> Example {

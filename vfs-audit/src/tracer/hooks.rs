@@ -120,22 +120,19 @@ impl HookTable {
 
     fn add(&mut self, function: u64, plan: usize, found: &crate::kernel::LiveTable, symbols: &Symbols) {
         let name = if found.symbol.is_empty() { "a table without a symbol".to_owned() } else { found.symbol.clone() };
-        let hook = match self.hooks.iter_mut().find(|hook| hook.address == function) {
-            Some(hook) => hook,
-            None => {
-                let symbol = symbols.resolve(function);
-                self.hooks.push(Hook {
-                    address: function,
-                    callback: symbol.map_or_else(|| format!("{function:#x}"), |s| s.name.to_owned()),
-                    module: symbol.map_or(String::new(), |s| s.module.to_owned()),
-                    plans: Vec::new(),
-                    fs: BTreeSet::new(),
-                    tables: BTreeSet::new(),
-                    living: false,
-                });
-                let last = self.hooks.len() - 1;
-                &mut self.hooks[last]
-            }
+        let hook = if let Some(hook) = self.hooks.iter_mut().find(|hook| hook.address == function) { hook } else {
+            let symbol = symbols.resolve(function);
+            self.hooks.push(Hook {
+                address: function,
+                callback: symbol.map_or_else(|| format!("{function:#x}"), |s| s.name.to_owned()),
+                module: symbol.map_or(String::new(), |s| s.module.to_owned()),
+                plans: Vec::new(),
+                fs: BTreeSet::new(),
+                tables: BTreeSet::new(),
+                living: false,
+            });
+            let last = self.hooks.len() - 1;
+            &mut self.hooks[last]
         };
         if !hook.plans.contains(&plan) {
             hook.plans.push(plan);

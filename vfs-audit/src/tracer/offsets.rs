@@ -43,7 +43,8 @@ fn check_lock_layouts(btf: &Btf) -> Result<(), String> {
     if btf.offset_of("rw_semaphore", &["rwbase"]).is_ok() {
         return Err("its rwsems are rt locks (CONFIG_PREEMPT_RT), whose words this version cannot read".to_owned());
     }
-    for (owner, field, expected) in [("rw_semaphore", "count", 0), ("rw_semaphore", "owner", 8), ("mutex", "owner", 0)] {
+    for (owner, field, expected) in [("rw_semaphore", "count", 0), ("rw_semaphore", "owner", 8), ("mutex", "owner", 0)]
+    {
         let found = btf.offset_of(owner, &[field])?;
         if found != expected {
             return Err(format!("{owner}.{field} lies at byte {found}, where {expected} was expected"));

@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use vfs_audit_common::{
-    FLAG_AND_MASK, FLAG_IS_DIRECTORY, FLAG_PRESENT, FLAG_ROLES_DIFFER, FLAGS_MAX, FlagReader, HookPlan, LOCK_MUTEX, LOCK_RWSEM, LOCK_UNTRACKED,
-    ROLE_STEPS_MAX, ROLES_MAX, RoleReader, SLOT_OFFSETS_MAX, SLOTS_MAX, SlotReader,
+    FLAG_AND_MASK, FLAG_IS_DIRECTORY, FLAG_PRESENT, FLAG_ROLES_DIFFER, FLAGS_MAX, FlagReader, HookPlan, LOCK_MUTEX,
+    LOCK_RWSEM, LOCK_UNTRACKED, ROLE_STEPS_MAX, ROLES_MAX, RoleReader, SLOT_OFFSETS_MAX, SLOTS_MAX, SlotReader,
 };
 
 use super::hooks::Hook;
@@ -328,7 +328,8 @@ impl<'a> Compiler<'a> {
             LockKind::Gone => return Err(format!("no kernel has {lock} any more")),
             other => return Err(format!("{lock} is a {other:?}, and words of that kind are not read")),
         };
-        let places = std::iter::once((&class.owner, &class.field)).chain(class.alternatives.iter().map(|(o, f)| (o, f)));
+        let places =
+            std::iter::once((&class.owner, &class.field)).chain(class.alternatives.iter().map(|(o, f)| (o, f)));
         let mut why = format!("{lock} is no lock of struct {}", self.roles[role].owner);
         for (owner, field) in places.filter(|(owner, _)| **owner == self.roles[role].owner) {
             let path: Vec<&str> = field.iter().map(String::as_str).collect();

@@ -59,12 +59,15 @@ pub const PRIMITIVES: &[Primitive] = &[
 /// What of `kinds` cannot be tracked when only `attached` are: empty when each can be acquired and released.
 pub(super) fn untracked(attached: &[&Primitive], kinds: &[&str]) -> Vec<String> {
     let has = |kind: &str, program: &str| {
-        attached.iter().any(|p| p.kind == kind && (p.program == program || p.program.starts_with(&format!("{program}_"))))
+        attached
+            .iter()
+            .any(|p| p.kind == kind && (p.program == program || p.program.starts_with(&format!("{program}_"))))
     };
     let mut missing = Vec::new();
-    for (kind, programs) in
-        [("rwsem", &["acquire_shared", "acquire_exclusive", "release", "downgrade"][..]), ("mutex", &["acquire_exclusive", "release"])]
-    {
+    for (kind, programs) in [
+        ("rwsem", &["acquire_shared", "acquire_exclusive", "release", "downgrade"][..]),
+        ("mutex", &["acquire_exclusive", "release"]),
+    ] {
         for program in programs.iter().filter(|_| kinds.contains(&kind)) {
             if !has(kind, program) {
                 missing.push(format!("no probe of kind {program} on any {kind} primitive"));

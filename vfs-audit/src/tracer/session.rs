@@ -8,7 +8,10 @@ use aya::{
     programs::{RawTracePoint, raw_trace_point::RawTracePointLinkId},
 };
 use thiserror::Error;
-use vfs_audit_common::{COUNTED_KEY_READY, COUNTED_KEYS, Control, CountedKey, HOOKS_MAX, HookPlace, HookPlan, KernelOffsets, LOCK_MUTEX, Loss, ObservationKey, STATS_LEN, Stat, hook_place};
+use vfs_audit_common::{
+    COUNTED_KEY_READY, COUNTED_KEYS, Control, CountedKey, HOOKS_MAX, HookPlace, HookPlan, KernelOffsets, LOCK_MUTEX,
+    Loss, ObservationKey, STATS_LEN, Stat, hook_place,
+};
 
 use super::{
     attach::{Attachment, Backend, trampoline},
@@ -175,7 +178,10 @@ impl Session {
         let live = LiveTables::find(&peek, &symbols, &btf).map_err(TracerError::Kernel)?;
         let hooks = HookTable::build(&live, &plans, &peek, &symbols, &wanted);
         if hooks.hooks.len() > HOOKS_MAX {
-            return Err(TracerError::Kernel(format!("{} callbacks, and there is room for {HOOKS_MAX}", hooks.hooks.len())));
+            return Err(TracerError::Kernel(format!(
+                "{} callbacks, and there is room for {HOOKS_MAX}",
+                hooks.hooks.len()
+            )));
         }
         Ok(Self {
             object,
@@ -210,7 +216,8 @@ impl Session {
         }
         self.started = Instant::now();
         self.attach_callbacks(0)?;
-        let control = Control { enabled: 1, since: 0, tgid: pid.unwrap_or(0).into(), own_tgid: std::process::id().into() };
+        let control =
+            Control { enabled: 1, since: 0, tgid: pid.unwrap_or(0).into(), own_tgid: std::process::id().into() };
         self.prove_probes(control)?;
         self.set_control(control)?;
         // Tasks born from now on are seen from their first lock.
@@ -250,7 +257,7 @@ impl Session {
             PerCpuHashMap::try_from(map_mut(&mut self.object.ebpf, "COUNTS")?)?;
         let keys: Vec<ObservationKey> = counts.keys().filter_map(Result::ok).collect();
         for key in &keys {
-            seen += counts.get(key, 0).map(|per_cpu| per_cpu.iter().sum::<u64>()).unwrap_or(0);
+            seen += counts.get(key, 0).map_or(0, |per_cpu| per_cpu.iter().sum::<u64>());
             counts.remove(key)?;
         }
         let mut counted: PerCpuArray<&mut MapData, CountedKey> =
@@ -305,7 +312,8 @@ impl Session {
         for (number, hook) in self.hooks.hooks.iter().enumerate().skip(first) {
             numbers.insert(hook.address, number as u32, 0)?;
         }
-        let mut places: Array<&mut MapData, HookPlace> = Array::try_from(map_mut(&mut self.object.ebpf, "HOOK_PLACES")?)?;
+        let mut places: Array<&mut MapData, HookPlace> =
+            Array::try_from(map_mut(&mut self.object.ebpf, "HOOK_PLACES")?)?;
         for (number, hook) in self.hooks.hooks.iter().enumerate().skip(first) {
             let place = hook_place(hook.address);
             if places.get(&place, 0)?.function == 0 {
@@ -410,22 +418,19 @@ impl Session {
     pub fn finish(&mut self) -> Result<Brought, TracerError> {
         self.set_control(Control { enabled: 0, ..self.control })?;
         self.drain();
-        let missed: u64 = self.lock_links.iter().filter_map(|[program, _]| sys::missed_runs(program.as_raw_fd()).ok()).sum();
+        let missed: u64 =
+            self.lock_links.iter().filter_map(|[program, _]| sys::missed_runs(program.as_raw_fd()).ok()).sum();
         let mut loss = self.losses()?;
         loss.insert("probe_missed".to_owned(), missed);
         loss.insert("event_unknown".to_owned(), self.events.unknown);
         let peek = Peek::new(&self.object.ebpf)?;
         let superblocks = &self.live.superblocks;
-        let decoder = Decoder::new(
-            (&self.symbols, &peek),
-            (&self.hooks, &self.plans),
-            superblocks,
-            &self.events,
-            missed == 0,
-        );
-        let counts: PerCpuHashMap<&MapData, ObservationKey, u64> = PerCpuHashMap::try_from(map(&self.object.ebpf, "COUNTS")?)?;
+        let decoder =
+            Decoder::new((&self.symbols, &peek), (&self.hooks, &self.plans), superblocks, &self.events, missed == 0);
+        let counts: PerCpuHashMap<&MapData, ObservationKey, u64> =
+            PerCpuHashMap::try_from(map(&self.object.ebpf, "COUNTS")?)?;
         let mut keys: BTreeMap<ObservationKey, u64> = BTreeMap::new();
-        for entry in counts.iter() {
+        for entry in &counts {
             let (key, per_cpu) = entry?;
             *keys.entry(key).or_default() += per_cpu.iter().sum::<u64>();
         }
@@ -439,8 +444,11 @@ impl Session {
             self.wanted.devices.is_empty()
                 || superblocks.get(&key.sb).is_some_and(|sb| self.wanted.devices.contains(&sb.device))
         };
-        let observations =
-            keys.iter().filter(|(key, _)| wanted(key)).filter_map(|(key, count)| decoder.observation(key, *count)).collect();
+        let observations = keys
+            .iter()
+            .filter(|(key, _)| wanted(key))
+            .filter_map(|(key, count)| decoder.observation(key, *count))
+            .collect();
         let mut direct = BTreeMap::new();
         for number in 0..self.hooks.hooks.len() {
             let count = self.counter("DIRECT", number)?;
@@ -460,7 +468,8 @@ impl Session {
     fn stats(&self) -> Result<BTreeMap<Stat, u64>, TracerError> {
         let counters: PerCpuArray<&MapData, u64> = PerCpuArray::try_from(map(&self.object.ebpf, "STATS")?)?;
         let sum = |stat: &Stat| Ok((*stat, counters.get(&(*stat as u32), 0)?.iter().sum()));
-        const ALL: [Stat; STATS_LEN] = [Stat::IncompleteHistory, Stat::SiteUnknown, Stat::ReleaseMissed, Stat::InInterrupt, Stat::IncompleteUser];
+        const ALL: [Stat; STATS_LEN] =
+            [Stat::IncompleteHistory, Stat::SiteUnknown, Stat::ReleaseMissed, Stat::InInterrupt, Stat::IncompleteUser];
         ALL.iter().map(sum).collect()
     }
 
@@ -539,11 +548,14 @@ fn map_mut<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut aya::maps::Map,
     ebpf.map_mut(name).ok_or_else(|| missing_map(name))
 }
 
-fn attach_tracepoint(ebpf: &mut Ebpf, name: &str, tracepoint: &'static str) -> Result<RawTracePointLinkId, TracerError> {
+fn attach_tracepoint(
+    ebpf: &mut Ebpf,
+    name: &str,
+    tracepoint: &'static str,
+) -> Result<RawTracePointLinkId, TracerError> {
     let wrap = |source| TracerError::Tracepoint { tracepoint, source };
-    let program = ebpf
-        .program_mut(name)
-        .ok_or_else(|| TracerError::Kernel(format!("the eBPF object has no program {name}")))?;
+    let program =
+        ebpf.program_mut(name).ok_or_else(|| TracerError::Kernel(format!("the eBPF object has no program {name}")))?;
     let program: &mut RawTracePoint = program.try_into().map_err(wrap)?;
     if program.fd().is_err() {
         program.load().map_err(wrap)?;

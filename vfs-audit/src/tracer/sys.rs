@@ -1,4 +1,4 @@
-//! The parts of bpf(2) and perf_event_open(2) that aya does not offer: kprobe.multi links, cookies on kprobes, programs for
+//! The parts of bpf(2) and `perf_event_open(2)` that aya does not offer: kprobe.multi links, cookies on kprobes, programs for
 //! functions of modules, missed runs. Source: the kernel's `include/uapi/linux/bpf.h`; every call is tried, never assumed.
 
 use std::{
@@ -155,7 +155,12 @@ pub(super) fn link_tracing(program: RawFd) -> io::Result<OwnedFd> {
 ///
 /// # Errors
 /// The kernel's.
-pub(super) fn link_kprobe(program: RawFd, address: u64, cookie: u64, on_return: bool) -> io::Result<(OwnedFd, OwnedFd)> {
+pub(super) fn link_kprobe(
+    program: RawFd,
+    address: u64,
+    cookie: u64,
+    on_return: bool,
+) -> io::Result<(OwnedFd, OwnedFd)> {
     let event = open_kprobe(address, on_return)?;
     let link = Attr::new()
         .u32(0, program as u32)
@@ -191,7 +196,7 @@ fn open_kprobe(address: u64, on_return: bool) -> io::Result<OwnedFd> {
 /// The BTF of a loaded module.
 ///
 /// # Errors
-/// The kernel's; NotFound when it has no BTF for the module.
+/// The kernel's; `NotFound` when it has no BTF for the module.
 pub(super) fn module_btf(module: &str) -> io::Result<OwnedFd> {
     let mut id = 0;
     loop {
@@ -203,9 +208,7 @@ pub(super) fn module_btf(module: &str) -> io::Result<OwnedFd> {
         // struct bpf_btf_info: btf, btf_size, id, name, name_len, kernel_btf.
         let mut info = [0u64, 0, name.as_mut_ptr() as u64, name.len() as u64];
         let asked = Attr::new().u32(0, fd.as_raw_fd() as u32).u32(4, 32).pointer(8, info.as_mut_ptr());
-        if { asked }.call(BPF_OBJ_GET_INFO_BY_FD).is_ok()
-            && name.split(|b| *b == 0).next() == Some(module.as_bytes())
-        {
+        if { asked }.call(BPF_OBJ_GET_INFO_BY_FD).is_ok() && name.split(|b| *b == 0).next() == Some(module.as_bytes()) {
             return Ok(fd);
         }
     }
@@ -219,8 +222,7 @@ pub(super) fn missed_runs(program: RawFd) -> io::Result<u64> {
     /// Offset of `recursion_misses` in struct `bpf_prog_info`.
     const RECURSION_MISSES: usize = 208;
     let mut info = [0u64; 32];
-    let mut attr =
-        Attr::new().u32(0, program as u32).u32(4, size_of_val(&info) as u32).pointer(8, info.as_mut_ptr());
+    let mut attr = Attr::new().u32(0, program as u32).u32(4, size_of_val(&info) as u32).pointer(8, info.as_mut_ptr());
     attr.call(BPF_OBJ_GET_INFO_BY_FD)?;
     Ok(info[RECURSION_MISSES / 8])
 }

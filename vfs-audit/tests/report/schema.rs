@@ -14,7 +14,13 @@ pub(crate) fn errors(root: &Value, schema: &Value, value: &Value, at: &str) -> V
     keywords.iter().flat_map(|(keyword, says)| keyword_errors(root, schema, (keyword, says), value, at)).collect()
 }
 
-fn keyword_errors(root: &Value, schema: &Value, (keyword, says): (&str, &Value), value: &Value, at: &str) -> Vec<String> {
+fn keyword_errors(
+    root: &Value,
+    schema: &Value,
+    (keyword, says): (&str, &Value),
+    value: &Value,
+    at: &str,
+) -> Vec<String> {
     let error = |text: String| vec![format!("{at}: {text}")];
     match keyword {
         "type" => {
@@ -45,7 +51,13 @@ fn keyword_errors(root: &Value, schema: &Value, (keyword, says): (&str, &Value),
             let fits = choices.any(|choice| errors(root, choice, value, at).is_empty());
             if fits { vec![] } else { error(format!("{value} fits none of {keyword}")) }
         }
-        "const" => if value == says { vec![] } else { error(format!("{value} is not {says}")) },
+        "const" => {
+            if value == says {
+                vec![]
+            } else {
+                error(format!("{value} is not {says}"))
+            }
+        }
         "enum" => {
             let known = says.as_array().is_some_and(|all| all.contains(value));
             if known { vec![] } else { error(format!("{value} is none of {says}")) }
@@ -54,7 +66,9 @@ fn keyword_errors(root: &Value, schema: &Value, (keyword, says): (&str, &Value),
             let below = value.as_f64().zip(says.as_f64()).is_some_and(|(value, least)| value < least);
             if below { error(format!("{value} is below {says}")) } else { vec![] }
         }
-        "$schema" | "title" | "description" | "$defs" | "format" | "default" | "maximum" | "additionalProperties" => vec![],
+        "$schema" | "title" | "description" | "$defs" | "format" | "default" | "maximum" | "additionalProperties" => {
+            vec![]
+        }
         other => error(format!("the schema uses {other}, which this test does not know")),
     }
 }
