@@ -255,7 +255,7 @@ pub(super) fn trampoline(
 ) -> Result<[OwnedFd; 2], String> {
     let at_exit = program == "callback_fexit" || program.contains("_if_");
     let attach_type = if at_exit { TRACE_FEXIT } else { TRACE_FENTRY };
-    let (btf_id, module_btf) = if module.is_empty() {
+    let (btf_id, of_module) = if module.is_empty() {
         (btf.function_named(function), None)
     } else {
         let path = Path::new("/sys/kernel/btf").join(module);
@@ -263,7 +263,7 @@ pub(super) fn trampoline(
         (split.function_named(function), Some(sys::module_btf(module).map_err(|e| e.to_string())?))
     };
     let btf_id = btf_id.ok_or_else(|| format!("BTF has no function {function}"))?;
-    let btf_fd = module_btf.as_ref().map(std::os::fd::AsRawFd::as_raw_fd);
+    let btf_fd = of_module.as_ref().map(std::os::fd::AsRawFd::as_raw_fd);
     let loaded =
         object.program(program, Purpose::Tracing { attach_type, btf_id, btf: btf_fd }).map_err(|e| e.to_string())?;
     let link = sys::link_tracing(loaded.as_raw_fd()).map_err(|e| e.to_string())?;

@@ -10,7 +10,7 @@ use aya::{
 use thiserror::Error;
 use vfs_audit_common::{
     COUNTED_KEY_READY, COUNTED_KEYS, Control, CountedKey, HOOKS_MAX, HookPlace, HookPlan, KernelOffsets, LOCK_MUTEX,
-    Loss, ObservationKey, STATS_LEN, Stat, hook_place,
+    Loss, ObservationKey, Stat, hook_place,
 };
 
 use super::{
@@ -154,7 +154,7 @@ fn monotonic_ns() -> u64 {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the pointer is to a timespec of ours.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
-    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+    now.tv_sec.cast_unsigned() * 1_000_000_000 + now.tv_nsec.cast_unsigned()
 }
 
 impl Session {
@@ -468,9 +468,7 @@ impl Session {
     fn stats(&self) -> Result<BTreeMap<Stat, u64>, TracerError> {
         let counters: PerCpuArray<&MapData, u64> = PerCpuArray::try_from(map(&self.object.ebpf, "STATS")?)?;
         let sum = |stat: &Stat| Ok((*stat, counters.get(&(*stat as u32), 0)?.iter().sum()));
-        const ALL: [Stat; STATS_LEN] =
-            [Stat::IncompleteHistory, Stat::SiteUnknown, Stat::ReleaseMissed, Stat::InInterrupt, Stat::IncompleteUser];
-        ALL.iter().map(sum).collect()
+        Stat::ALL.iter().map(sum).collect()
     }
 
     /// The hooks, and how each is attached once they are.
