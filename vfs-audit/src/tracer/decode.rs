@@ -196,7 +196,7 @@ impl<'a> Decoder<'a> {
             held: held
                 .map(|lock| Held {
                     lock: self.lock_name(event, plan, lock.instance),
-                    exclusive: lock.mode == vfs_audit_common::ModeBits::Exclusive as u32,
+                    exclusive: lock.mode != vfs_audit_common::ModeBits::Shared as u32,
                     site: self.code(lock.acquire_site),
                 })
                 .collect(),

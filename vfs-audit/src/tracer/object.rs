@@ -41,8 +41,11 @@ pub(super) struct Object {
 }
 
 fn map_fd(map: &Map) -> Option<RawFd> {
-    let (Map::Array(data) | Map::PerCpuArray(data) | Map::HashMap(data) | Map::PerCpuHashMap(data) | Map::RingBuf(data)) =
-        map
+    let (Map::Array(data)
+    | Map::PerCpuArray(data)
+    | Map::HashMap(data)
+    | Map::PerCpuHashMap(data)
+    | Map::RingBuf(data)) = map
     else {
         return None;
     };

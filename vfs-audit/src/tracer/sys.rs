@@ -2,6 +2,7 @@
 //! functions of modules, missed runs. Source: the kernel's `include/uapi/linux/bpf.h`; every call is tried, never assumed.
 
 use std::{
+    ffi::CStr,
     io,
     os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
 };
@@ -14,6 +15,7 @@ const BPF_BTF_GET_NEXT_ID: i64 = 23;
 const BPF_LINK_CREATE: i64 = 28;
 
 const PROG_TYPE_KPROBE: u32 = 2;
+const PROG_TYPE_RAW_TRACEPOINT: u32 = 17;
 const PROG_TYPE_TRACING: u32 = 26;
 const ATTACH_PERF_EVENT: u32 = 41;
 const ATTACH_KPROBE_MULTI: u32 = 42;
@@ -71,6 +73,8 @@ pub(super) enum Purpose {
     Kprobe,
     /// kprobe.multi, entry or return.
     KprobeMulti,
+    /// A raw tracepoint.
+    RawTracepoint,
     /// fentry or fexit (`attach type`) of the function with this type number in the BTF behind the descriptor (`None`:
     /// vmlinux).
     Tracing {
@@ -98,6 +102,7 @@ pub(super) fn load(name: &str, instructions: &[u8], purpose: Purpose) -> io::Res
         let (kind, attach_type, btf_id, btf) = match purpose {
             Purpose::Kprobe => (PROG_TYPE_KPROBE, 0, 0, None),
             Purpose::KprobeMulti => (PROG_TYPE_KPROBE, ATTACH_KPROBE_MULTI, 0, None),
+            Purpose::RawTracepoint => (PROG_TYPE_RAW_TRACEPOINT, 0, 0, None),
             Purpose::Tracing { attach_type, btf_id, btf } => (PROG_TYPE_TRACING, attach_type, btf_id, btf),
         };
         let mut attr = Attr::new()
@@ -149,6 +154,14 @@ pub(super) fn link_kprobe_multi(program: RawFd, at: &[u64], cookies: &[u64], on_
 /// The kernel's.
 pub(super) fn link_tracing(program: RawFd) -> io::Result<OwnedFd> {
     Attr::new().u32(8, program.cast_unsigned()).open(BPF_RAW_TRACEPOINT_OPEN)
+}
+
+/// Attaches a program to a raw tracepoint.
+///
+/// # Errors
+/// The kernel's; `NotFound` when it has no such tracepoint.
+pub(super) fn link_raw_tracepoint(program: RawFd, tracepoint: &CStr) -> io::Result<OwnedFd> {
+    Attr::new().pointer(0, tracepoint.as_ptr()).u32(8, program.cast_unsigned()).open(BPF_RAW_TRACEPOINT_OPEN)
 }
 
 /// A single kprobe at `address` with a cookie: the perf event and the link on it.
@@ -222,7 +235,8 @@ pub(super) fn missed_runs(program: RawFd) -> io::Result<u64> {
     /// Offset of `recursion_misses` in struct `bpf_prog_info`.
     const RECURSION_MISSES: usize = 208;
     let mut info = [0u64; 32];
-    let mut attr = Attr::new().u32(0, program.cast_unsigned()).u32(4, size_of_val(&info) as u32).pointer(8, info.as_mut_ptr());
+    let mut attr =
+        Attr::new().u32(0, program.cast_unsigned()).u32(4, size_of_val(&info) as u32).pointer(8, info.as_mut_ptr());
     attr.call(BPF_OBJ_GET_INFO_BY_FD)?;
     Ok(info[RECURSION_MISSES / 8])
 }

@@ -138,7 +138,7 @@ impl Case {
     /// The same with more words for the kernel's command line.
     #[must_use]
     pub fn booted_with(mut self, append: &str) -> Self {
-        self.append = append.to_owned();
+        append.clone_into(&mut self.append);
         self
     }
 
