@@ -27,6 +27,9 @@ const MUTEX_FLAGS: u64 = 7;
 unsafe fn goes_on(entry: *const HeldLock, task: u64) -> bool {
     // SAFETY: by the caller's contract.
     let (instance, mode) = unsafe { ((*entry).instance, (*entry).mode) };
+    if instance == 0 {
+        return false;
+    }
     if mode == ModeBits::Shared as u32 {
         return true;
     }
@@ -75,42 +78,59 @@ pub(crate) unsafe fn acquire(locks: *mut TaskLocks, task: u64, instance: u64, mo
             }
             len -= 1;
         }
+        let mut place = len;
         if len >= HELD_LOCKS_MAX {
-            len = drop_released(locks, task) as usize;
-            if len >= HELD_LOCKS_MAX {
+            place = place_in_full(locks, task);
+            if place >= HELD_LOCKS_MAX {
                 (*locks).history_complete = 0;
                 lose(Loss::HeldTableFull);
                 return;
             }
+        } else {
+            len += 1;
         }
-        let entry = &raw mut (*locks).held[len & MASK];
+        let entry = &raw mut (*locks).held[place & MASK];
         (*entry).instance = instance;
         (*entry).acquire_site = site;
         (*entry).mode = mode as u32;
-        (*locks).held_len = (len + 1) as u32;
+        (*locks).held_len = len as u32;
     }
 }
 
-/// Drops every entry whose holding is over; the entries left.
+/// Empties every entry whose holding is over; 1 when one goes on.
+///
+/// Verifier: entries stay where they are. Moving them together takes a count that 6.1 follows through every combination.
 #[inline(never)]
-pub(crate) fn drop_released(locks: *mut TaskLocks, task: u64) -> u32 {
-    let mut kept = 0usize;
+pub(crate) fn empty_released(locks: *mut TaskLocks, task: u64) -> u32 {
+    let mut holds = 0;
     for index in 0..HELD_LOCKS_MAX {
-        // SAFETY: every caller passes a live map value; indices are masked below the table's size.
+        // SAFETY: every caller passes a live map value; the index is below the table's size.
         unsafe {
             if index >= core::ptr::read_volatile(&raw const (*locks).held_len) as usize {
                 break;
             }
-            let entry = &raw const (*locks).held[index];
+            let entry = &raw mut (*locks).held[index];
             if goes_on(entry, task) {
-                copy(entry, &raw mut (*locks).held[kept & MASK]);
-                kept += 1;
+                holds = 1;
+            } else {
+                (*entry).instance = 0;
             }
         }
     }
-    // SAFETY: as above.
-    unsafe { (*locks).held_len = kept as u32 };
-    kept as u32
+    holds
+}
+
+/// A place for one more in a full table, where one that is over can go.
+#[inline(never)]
+fn place_in_full(locks: *mut TaskLocks, task: u64) -> usize {
+    empty_released(locks, task);
+    for index in 0..HELD_LOCKS_MAX {
+        // SAFETY: the caller passes a live map value; the index is below the table's size.
+        if unsafe { (*locks).held[index].instance } == 0 {
+            return index;
+        }
+    }
+    HELD_LOCKS_MAX
 }
 
 /// Field by field: a whole copy would be a loop over bytes.

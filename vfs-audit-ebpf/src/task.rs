@@ -144,10 +144,10 @@ fn holds_nothing() {
     }
     let task = current();
     let Some(locks) = locks_of(task) else { return };
-    held::drop_released(locks, task);
+    let holds = held::empty_released(locks, task);
     // SAFETY: a map value of the current task, which only its own programs write.
     unsafe {
-        if (*locks).held_len != 0 && (*locks).history_complete != 0 {
+        if holds != 0 && (*locks).history_complete != 0 {
             count(Stat::ReleaseMissed);
         }
         (*locks).held_len = 0;

@@ -188,7 +188,7 @@ impl<'a> Decoder<'a> {
         let inode = |(n, role): (usize, &super::plan::PlannedRole)| {
             (role.owner == "inode" && event.roles[n] != 0).then(|| (role.name.clone(), event.inos[n]))
         };
-        let held = event.held.iter().take(event.held_len as usize);
+        let held = event.held.iter().take(event.held_len as usize).filter(|lock| lock.instance != 0);
         Example {
             task: Task { comm: name(&event.comm[..NAME_BYTES]), tid: event.tid, tgid: event.tgid },
             time_ns: event.time_ns,
