@@ -15,6 +15,11 @@ Exit code:
 
 Results go to stdout, progress and messages to stderr.";
 
+const LINT_EXIT_CODES: &str = "Exit code: 0 no fault, 1 faults, 2 could not read the files.";
+const IMPORT_EXIT_CODES: &str =
+    "Exit code: 0 every cell was read, 3 some could not be read for certain (named on stderr), 2 no such document.";
+const DIFF_EXIT_CODES: &str = "Exit code: 0 no difference, 1 differences, 2 could not read one of the two.";
+
 /// Audits a Linux kernel against the VFS locking rules that it documents.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "vfs-audit", version, about, after_help = EXIT_CODES, infer_long_args = false)]
@@ -145,10 +150,13 @@ pub enum RulesCommand {
     /// Explain one rule: what it says, where, what is observed, what that can miss
     Explain(RulesExplainArgs),
     /// Prove rule files: every fault of every file, with its place
+    #[command(after_help = LINT_EXIT_CODES)]
     Lint(RulesLintArgs),
     /// Read a release's locking.rst and say what stands in it
+    #[command(after_help = IMPORT_EXIT_CODES)]
     Import(RulesImportArgs),
     /// Compare two rule sets or documents, cell by cell
+    #[command(after_help = DIFF_EXIT_CODES)]
     Diff(RulesDiffArgs),
 }
 
@@ -178,6 +186,9 @@ pub struct RulesExplainArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "a doc comment here would stand in the help")]
     pub rules: RuleSource,
+    /// Form of the explanation
+    #[arg(long, value_enum, default_value_t = ListFormat::Table)]
+    pub format: ListFormat,
 }
 
 /// `rules lint`.
@@ -202,7 +213,7 @@ pub struct RulesImportArgs {
 /// `rules diff`.
 #[derive(Clone, Debug, Args)]
 pub struct RulesDiffArgs {
-    /// Release of a rule set, or a document's file
+    /// A release (`v6.12`), a document's file, or a directory of rule files (`DIR`, `DIR@v6.12`)
     #[arg(value_name = "A")]
     pub a: String,
     /// The other one
@@ -244,8 +255,9 @@ pub struct LiveFilters {
 /// Where the rules come from.
 #[derive(Clone, Debug, Default, Args)]
 pub struct RuleSource {
-    /// Rule set: `auto` (of the kernel in question), a release (`v6.12`), or a directory of rule files
-    #[arg(long = "rules", value_name = "auto|RELEASE|DIR", default_value = "auto")]
+    /// Rule set: `auto` (of the kernel in question), a release (`v6.12`), a document (a kernel's own locking.rst), or a
+    /// directory of rule files (`DIR`, `DIR@v6.12`)
+    #[arg(long = "rules", value_name = "auto|RELEASE|FILE|DIR", default_value = "auto")]
     pub rules: String,
 }
 

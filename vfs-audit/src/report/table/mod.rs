@@ -10,6 +10,7 @@ use super::json::{Summary, route_name};
 use super::{Exit, HookState, Report, Source, exit_code};
 
 pub use page::Style;
+pub(crate) use page::wrap;
 
 /// Calls set apart, failed hooks and disagreements that are listed; JSON lists all.
 const LISTED_MAX: usize = 20;

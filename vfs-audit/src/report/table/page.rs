@@ -127,7 +127,7 @@ impl Page {
 }
 
 /// The text in lines of at most `width` characters, broken at blanks where that is possible; a leading blank is dropped.
-pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
+pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
     let width = width.max(8);
     let mut lines = vec![String::new()];
     let mut columns = 0;

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::document::{Imported, fold};
 use super::vocabulary::{annotations, split_base};
-use crate::rules::{Op, Rule, Table, glob};
+use crate::rules::{Op, Table, glob};
 
 const FILE: &str = include_str!("../../../../rules/import/sentences.toml");
 
@@ -43,7 +43,8 @@ pub(crate) fn of_rule(id: &str) -> Option<&'static Sentence> {
 }
 
 impl Sentence {
-    fn is_of(&self, id: &str) -> bool {
+    /// Whether a rule is drawn from it.
+    pub(crate) fn is_of(&self, id: &str) -> bool {
         self.rules.iter().any(|rule| glob::matches(rule, id))
     }
 
@@ -66,13 +67,6 @@ impl Sentence {
         let Some(note) = &self.or_note else { return false };
         cells.any(|cell| annotations(split_base(cell).1).is_some_and(|notes| notes.contains(note)))
     }
-}
-
-/// Where in the document a rule says it is drawn from, beyond its cells.
-pub(crate) fn pointer<'a>(op: &Op, rule: &'a Rule) -> &'a str {
-    let cited = rule.cites.iter().filter_map(|column| op.cells.iter().find(|cell| cell.column == *column));
-    let cells = cited.map(|cell| cell.text.as_str()).collect::<Vec<_>>().join("; ");
-    rule.document.strip_prefix(&cells).map_or("", |rest| rest.trim_start_matches("; "))
 }
 
 /// Sentences that a table's rules are drawn from: telling words, and the rules.
@@ -99,7 +93,14 @@ fn entry(sentence: &Sentence) -> (String, Vec<String>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rules::Catalogue;
+    use crate::rules::{Catalogue, Rule};
+
+    /// Where in the document a rule says it is drawn from, beyond its cells.
+    fn pointer<'a>(op: &Op, rule: &'a Rule) -> &'a str {
+        let cited = rule.cites.iter().filter_map(|column| op.cells.iter().find(|cell| cell.column == *column));
+        let cells = cited.map(|cell| cell.text.as_str()).collect::<Vec<_>>().join("; ");
+        rule.document.strip_prefix(&cells).map_or("", |rest| rest.trim_start_matches("; "))
+    }
 
     fn uncovered(catalogue: &Catalogue) -> Vec<&str> {
         let is_prose = |pointer: &str| pointer.starts_with("prose") || pointer.starts_with("footnote");
