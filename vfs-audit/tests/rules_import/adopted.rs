@@ -8,11 +8,12 @@ use crate::differences::rule_set;
 use crate::layout::kernel_documents;
 
 /// Rules by id; where they stand in a catalogue is of no account.
-fn by_id(catalogue: &Catalogue) -> BTreeMap<String, Rule> {
+pub(crate) fn by_id(catalogue: &Catalogue) -> BTreeMap<String, Rule> {
     catalogue.rules().map(|rule| (rule.id.clone(), rule.clone())).collect()
 }
 
-fn ops(catalogue: &Catalogue) -> BTreeMap<String, Op> {
+/// Ops without their rules, facts in order.
+pub(crate) fn ops(catalogue: &Catalogue) -> BTreeMap<String, Op> {
     let plain = |op: &Op| {
         let mut op = Op { rules: Vec::new(), ..op.clone() };
         op.facts.sort_by(|a, b| a.name.cmp(&b.name));

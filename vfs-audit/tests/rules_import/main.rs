@@ -8,3 +8,4 @@ mod differences;
 mod documents;
 mod layout;
 mod samples;
+mod witness;
