@@ -8,6 +8,7 @@ mod list;
 
 use super::args::{RuleSource, RulesCommand};
 use super::{Exit, live, selection};
+use crate::report::escape;
 use crate::rules::Catalogue;
 
 /// Does what was asked of the rules.
@@ -32,4 +33,14 @@ fn catalogue(source: &RuleSource) -> anyhow::Result<Catalogue> {
 /// A result as JSON, one line end at its end.
 fn json<T: serde::Serialize + ?Sized>(value: &T) -> anyhow::Result<String> {
     Ok(serde_json::to_string_pretty(value)? + "\n")
+}
+
+/// Lines that may hold a file's own text, each made safe for a terminal.
+fn escaped(text: &str) -> String {
+    let mut safe = String::new();
+    for line in text.lines() {
+        safe.push_str(&escape::text(line));
+        safe.push('\n');
+    }
+    safe
 }

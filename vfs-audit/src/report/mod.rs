@@ -25,5 +25,5 @@ pub use model::{
 };
 pub use redact::Addresses;
 pub use sarif::render_sarif;
-pub(crate) use table::wrap;
 pub use table::{Style, render_table};
+pub(crate) use table::{counted, wrap};

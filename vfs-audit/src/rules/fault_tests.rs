@@ -239,8 +239,8 @@ fn overfull(locks: &str, table: &str, what: &str, max: usize) {
 
 #[test]
 fn too_many_roles_are_refused_with_the_bound() {
-    let more: String = (1..ROLES_MAX).map(|nth| format!(", r{nth} = \"inode#{nth}\"")).collect();
-    let many = TABLE.replace("sb = \"dir.i_sb\" }", &format!("sb = \"dir.i_sb\"{more} }}"));
+    let more: Vec<_> = (1..ROLES_MAX).map(|nth| format!(", r{nth} = \"inode#{nth}\"")).collect();
+    let many = TABLE.replace("sb = \"dir.i_sb\" }", &format!("sb = \"dir.i_sb\"{} }}", more.concat()));
     overfull(LOCKS, &many, "roles", ROLES_MAX);
 }
 
@@ -257,12 +257,12 @@ fn too_many_facts_are_refused_with_the_bound() {
 
 #[test]
 fn too_many_locks_are_refused_with_the_bound() {
-    let locks: String = (0..=SLOTS_MAX)
+    let locks: Vec<_> = (0..=SLOTS_MAX)
         .map(|nth| format!("[[lock]]\nname = \"l{nth}\"\nowner = \"inode\"\nfield = \"l{nth}\"\nkind = \"rwsem\"\n"))
         .collect();
     let demands: Vec<_> = (0..=SLOTS_MAX).map(|nth| format!("\"dir.l{nth} exclusive\"")).collect();
     let table = TABLE.replace("\"dir.i_rwsem exclusive\"", &demands.join(", "));
-    overfull(&(LOCKS.to_owned() + &locks), &table, "locks", SLOTS_MAX);
+    overfull(&(LOCKS.to_owned() + &locks.concat()), &table, "locks", SLOTS_MAX);
 }
 
 #[test]

@@ -22,7 +22,7 @@ fn path(release: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/documents").join(format!("{release}.tsv"))
 }
 
-fn stored(release: &str) -> String {
+pub(crate) fn stored(release: &str) -> String {
     let path = path(release);
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
@@ -39,11 +39,11 @@ fn facts(imported: &Imported) -> String {
             let cells: Vec<&str> = row.cells.iter().map(|cell| cell.text.as_deref().unwrap()).collect();
             let _ = writeln!(text, "row\t{}\t{}", row.op, cells.join("\t"));
         }
-        table.prototypes.iter().for_each(|prototype| text.push_str(&format!("prototype\t{}\n", prototype.op)));
-        table.section_lines.iter().for_each(|line| text.push_str(&format!("line\t{}\n", line.text)));
+        table.prototypes.iter().for_each(|prototype| push(&mut text, format_args!("prototype\t{}", prototype.op)));
+        table.section_lines.iter().for_each(|line| push(&mut text, format_args!("line\t{}", line.text)));
         let prose = imported.folded_prose(&table.table);
         let sentences = wordings(&table.table).into_iter().filter(|words| prose.contains(&import::fold(words)));
-        sentences.for_each(|words| text.push_str(&format!("sentence\t{words}\n")));
+        sentences.for_each(|words| push(&mut text, format_args!("sentence\t{words}")));
     }
     text
 }
@@ -65,6 +65,10 @@ fn wordings(table: &str) -> Vec<String> {
     all.sentence.into_iter().filter(of_table).flat_map(|sentence| sentence.says).collect()
 }
 
+fn push(text: &mut String, line: std::fmt::Arguments<'_>) {
+    let _ = writeln!(text, "{line}");
+}
+
 #[test]
 fn the_stored_facts_are_those_of_the_documents() {
     for (document, text) in kernel_documents("the_stored_facts_are_those_of_the_documents") {
@@ -79,20 +83,20 @@ fn the_stored_facts_are_those_of_the_documents() {
 }
 
 /// A document with these facts, laid out as the kernel's documents are.
-fn document(facts: &str) -> String {
+pub(crate) fn document(facts: &str) -> String {
     let mut text = String::from("=======\nLocking\n=======\n");
     for section in facts.split("table\t").skip(1) {
         let lines: Vec<Vec<&str>> = section.lines().map(|line| line.split('\t').collect()).collect();
         let of = |kind: &'static str| lines.iter().filter(move |line| line[0] == kind);
         let title = lines[0][1];
         let _ = write!(text, "\n{title}\n{}\n\nprototypes::\n\n", "=".repeat(title.len()));
-        of("prototype").for_each(|it| text.push_str(&format!("\tint (*{})(struct example *);\n", it[1])));
+        of("prototype").for_each(|it| push(&mut text, format_args!("\tint (*{})(struct example *);", it[1])));
         text.push_str("\nlocking rules:\n");
-        of("line").for_each(|it| text.push_str(&format!("\t{}\n", it[1])));
+        of("line").for_each(|it| push(&mut text, format_args!("\t{}", it[1])));
         if let Some(columns) = of("columns").next() {
             write_table(&mut text, &columns[1..], &of("row").map(|row| &row[1..]).collect::<Vec<_>>());
         }
-        of("sentence").for_each(|it| text.push_str(&format!("\n{}.\n", it[1])));
+        of("sentence").for_each(|it| push(&mut text, format_args!("\n{}.", it[1])));
     }
     text
 }
@@ -109,13 +113,15 @@ fn write_table(text: &mut String, columns: &[&str], rows: &[&[&str]]) {
             let cell = if at == 0 { format!("{cell}{colon}") } else { (*cell).to_owned() };
             format!("{cell:<width$}", width = widths[at])
         });
-        text.push_str(&format!("{}\n", cells.collect::<Vec<_>>().join(" ").trim_end()));
+        push(text, format_args!("{}", cells.collect::<Vec<_>>().join(" ").trim_end()));
     };
     let border: Vec<&str> = border.iter().map(String::as_str).collect();
     write(&border, "");
     write(&heading, "");
     write(&border, "");
-    rows.iter().for_each(|row| write(row, ":"));
+    for row in rows {
+        write(row, ":");
+    }
     write(&border, "");
 }
 

@@ -2,7 +2,7 @@
 
 use super::super::args::{ListFormat, RulesDiffArgs};
 use super::super::{Advice, Exit, output};
-use crate::report::escape;
+use crate::report::counted;
 use crate::rules::Catalogue;
 use crate::rules::diff::{self, Difference, OpenError, Source};
 
@@ -35,16 +35,10 @@ fn text(first: &Source, second: &Source, found: &[Difference]) -> String {
     let cells = |source: &Source| {
         let rows = source.tables.iter().flat_map(|table| &table.rows);
         let (rows, cells) = rows.fold((0, 0), |(rows, cells), row| (rows + 1, cells + row.cells.len()));
-        format!("{} ({rows} ops, {cells} cells)", escape::text(&source.name))
+        format!("{} ({rows} ops, {cells} cells)", source.name)
     };
-    let count = match found.len() {
-        0 => "no difference".to_owned(),
-        1 => "1 difference".to_owned(),
-        count => format!("{count} differences"),
-    };
-    let mut text = format!("{} and {}: {count}\n", cells(first), cells(second));
-    for difference in found {
-        text.push_str(&format!("{}\n", escape::text(&difference.to_string())));
-    }
-    text
+    let count = if found.is_empty() { "no difference".to_owned() } else { counted(found.len() as u64, "difference") };
+    let lines: Vec<String> = found.iter().map(ToString::to_string).collect();
+    let text = format!("{} and {}: {count}\n", cells(first), cells(second));
+    super::escaped(&(text + &lines.join("\n")))
 }

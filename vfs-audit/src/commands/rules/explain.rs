@@ -2,7 +2,6 @@
 
 use super::super::args::{ListFormat, RulesExplainArgs};
 use super::super::{Advice, Exit, output};
-use crate::report::escape;
 use crate::rules::{Catalogue, explain};
 
 /// Rules that are named when one is not known.
@@ -17,11 +16,7 @@ pub(super) fn run(args: &RulesExplainArgs) -> anyhow::Result<Exit> {
     let Some(explanation) = explain(&catalogue, &args.id) else { return Err(unknown(&catalogue, &args.id).into()) };
     match args.format {
         ListFormat::Json => output::print(&super::json(&explanation)?)?,
-        ListFormat::Table => {
-            let text = explanation.to_string();
-            let lines: String = text.lines().map(|line| format!("{}\n", escape::text(line))).collect();
-            output::print(&lines)?;
-        }
+        ListFormat::Table => output::print(&super::escaped(&explanation.to_string()))?,
     }
     Ok(Exit::Clean)
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::super::args::{ListFormat, RulesImportArgs};
 use super::super::{Exit, note, output, selection};
-use crate::report::escape;
+use crate::report::{counted, escape};
 use crate::rules::import::{Form, Imported, ImportedTable, Kind};
 
 /// Reads the document; exit code 3 when some of it could not be read for certain.
@@ -33,12 +33,13 @@ fn text(imported: &Imported) -> String {
     let open = cells.iter().filter(|cell| cell.cell.is_none()).count();
     let prototypes: usize = imported.tables.iter().map(|table| table.prototypes.len()).sum();
     let mut text = format!(
-        "{}: {form}, digest {}\n{} sections, {prototypes} prototypes, {} cells ({open} left open), {} paragraphs\n",
+        "{}: {form}, digest {}\n{}, {}, {} ({open} left open), {}\n",
         escape::text(&imported.name),
         imported.digest,
-        imported.tables.len(),
-        cells.len(),
-        imported.prose.len(),
+        counted(imported.tables.len() as u64, "section"),
+        counted(prototypes as u64, "prototype"),
+        counted(cells.len() as u64, "cell"),
+        counted(imported.prose.len() as u64, "paragraph"),
     );
     imported.tables.iter().for_each(|table| write_table(&mut text, table));
     text

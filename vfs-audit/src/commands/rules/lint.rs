@@ -2,7 +2,7 @@
 
 use super::super::args::RulesLintArgs;
 use super::super::{Exit, output, selection};
-use crate::report::escape;
+use crate::report::counted;
 use crate::rules::{Catalogue, Fault};
 
 /// Proves the files; exit code 1 when they have faults.
@@ -18,17 +18,8 @@ pub(super) fn run(args: &RulesLintArgs) -> anyhow::Result<Exit> {
 }
 
 fn text(faults: &[Fault], directory: &str) -> String {
-    let mut text = String::new();
-    for fault in faults {
-        fault.to_string().lines().for_each(|line| text.push_str(&format!("{}\n", escape::text(line))));
-        text.push('\n');
-    }
-    let count = match faults.len() {
-        0 => "no fault".to_owned(),
-        1 => "1 fault".to_owned(),
-        count => format!("{count} faults"),
-    };
+    let shown: Vec<String> = faults.iter().map(|fault| format!("{fault}\n")).collect();
+    let count = if faults.is_empty() { "no fault".to_owned() } else { counted(faults.len() as u64, "fault") };
     let releases = Catalogue::releases().join(", ");
-    text.push_str(&format!("{}: {count}, proved for {releases}\n", escape::text(directory)));
-    text
+    super::escaped(&format!("{}{directory}: {count}, proved for {releases}\n", shown.concat()))
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use super::super::args::{Filters, ListFormat, RulesListArgs};
 use super::super::{Exit, output, selection};
-use crate::report::wrap;
+use crate::report::{counted, wrap};
 use crate::rules::{Catalogue, ListedRule, Standing, list};
 
 /// Columns for what a rule requires.
@@ -47,15 +47,22 @@ fn table(catalogue: &Catalogue, rules: &[ListedRule]) -> String {
 fn summary(catalogue: &Catalogue, rules: &[ListedRule]) -> String {
     let ops: BTreeSet<(&str, &str)> = rules.iter().map(|rule| (rule.table.as_str(), rule.op.as_str())).collect();
     let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
-    rules.iter().for_each(|rule| *kinds.entry(kind(rule)).or_default() += 1);
+    for rule in rules {
+        *kinds.entry(kind(rule)).or_default() += 1;
+    }
     let kinds: Vec<String> = kinds.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
     let silent = rules.iter().filter(|rule| rule.not_observable_live.is_some()).count();
     let kinds = if kinds.is_empty() { String::new() } else { format!(": {}", kinds.join(", ")) };
-    let mut text = format!("{}: {} rules on {} ops{kinds}\n", catalogue.name, rules.len(), ops.len());
+    let mut text =
+        format!("{}: {} on {}{kinds}\n", catalogue.name, number(rules.len(), "rule"), number(ops.len(), "op"));
     if silent > 0 {
-        let _ = writeln!(text, "{silent} of the judged ones cannot be read on a live kernel yet (marked ~)");
+        let _ = writeln!(text, "{silent} of them cannot be read on a live kernel yet (marked ~)");
     }
     text
+}
+
+fn number(count: usize, noun: &str) -> String {
+    counted(count as u64, noun)
 }
 
 fn write_rule(text: &mut String, rule: &ListedRule) {

@@ -177,7 +177,7 @@ pub(super) fn grouped(number: u64) -> String {
 }
 
 /// A count and its noun: `1 hook`, `2 hooks`.
-pub(super) fn counted(count: u64, noun: &str) -> String {
+pub(crate) fn counted(count: u64, noun: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
     format!("{} {noun}{plural}", grouped(count))
 }

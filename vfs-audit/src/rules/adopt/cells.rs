@@ -62,37 +62,14 @@ impl OpBuilder<'_, '_> {
             let adapted = match read {
                 ReadMode::Demand(demand) => Rule {
                     requires: vec![Requirement::Lock { role, lock, demand }],
-                    ..self.reread(rule, statement, standing(demand))
+                    ..reread(rule, statement, standing(demand))
                 },
-                ReadMode::Either => Rule { observes: vec![of], ..self.reread(rule, statement, Standing::Permissive) },
+                ReadMode::Either => Rule { observes: vec![of], ..reread(rule, statement, Standing::Permissive) },
             };
             let adapted = Rule { document: text.to_owned(), ..self.headed(&adapted) };
             return self.take(adapted, op);
         }
         false
-    }
-
-    /// A rule with another reading of its cell.
-    fn reread(&self, rule: &Rule, statement: String, standing: Standing) -> Rule {
-        let why_not_judged = match standing {
-            Standing::Judged => None,
-            Standing::NotPromised => Some("the caller does not promise it; `--strict` reads it as not held".to_owned()),
-            Standing::Undocumented
-            | Standing::Permissive
-            | Standing::Advice
-            | Standing::Informational
-            | Standing::Obsolete => Some("with and without the lock is allowed".to_owned()),
-        };
-        Rule {
-            requires: Vec::new(),
-            observes: Vec::new(),
-            since: None,
-            until: None,
-            why_not_judged,
-            statement,
-            standing,
-            ..rule.clone()
-        }
     }
 
     /// As other ops of the table read the same text in this column, where all of them that this op has the roles for agree.
@@ -143,7 +120,7 @@ impl OpBuilder<'_, '_> {
             // A column of remarks has no entries for its blanks in any release.
             if !ColumnKind::of(&cell.column).is_remark() {
                 let why = format!("the cell `{}` is blank, which is no statement", cell.column);
-                let rule = self.silent(&self.aspect(&cell.column), why, Standing::Undocumented);
+                let rule = self.silent(&aspect(&cell.column), why, Standing::Undocumented);
                 let statement = format!("The document says nothing of `{}` for `{}`.", cell.column, self.op.name);
                 self.push_entry(Rule { statement, cites: vec![cell.column.clone()], ..rule });
             }
@@ -154,7 +131,7 @@ impl OpBuilder<'_, '_> {
 
     fn add_entry(&mut self, cell: &ImportedCell, why: String) {
         self.adopting.note((cell.line, self.table, &self.op.name, &cell.column), why.clone());
-        let rule = self.silent(&self.aspect(&cell.column), why, Standing::Informational);
+        let rule = self.silent(&aspect(&cell.column), why, Standing::Informational);
         let document = cell.text.clone().unwrap_or_default();
         self.push_entry(Rule { document, cites: vec![cell.column.clone()], ..rule });
     }
@@ -164,12 +141,6 @@ impl OpBuilder<'_, '_> {
         if !self.op.rules.iter().any(|known| known.id == rule.id) {
             self.op.rules.push(rule);
         }
-    }
-
-    /// The last part of the id of an entry on a column.
-    fn aspect(&self, column: &str) -> String {
-        let words = column.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|word| !word.is_empty());
-        format!("cell_{}", words.collect::<Vec<_>>().join("_"))
     }
 
     /// A release's cell under a heading of this document.
@@ -266,4 +237,33 @@ fn requirements(rule: &Rule) -> String {
 fn quoted(texts: &[String]) -> String {
     let shown = texts.iter().map(|text| if text.is_empty() { "blank".to_owned() } else { format!("`{text}`") });
     shown.collect::<Vec<_>>().join(" or ")
+}
+
+/// A rule with another reading of its cell.
+fn reread(rule: &Rule, statement: String, standing: Standing) -> Rule {
+    let why_not_judged = match standing {
+        Standing::Judged => None,
+        Standing::NotPromised => Some("the caller does not promise it; `--strict` reads it as not held".to_owned()),
+        Standing::Undocumented
+        | Standing::Permissive
+        | Standing::Advice
+        | Standing::Informational
+        | Standing::Obsolete => Some("with and without the lock is allowed".to_owned()),
+    };
+    Rule {
+        requires: Vec::new(),
+        observes: Vec::new(),
+        since: None,
+        until: None,
+        why_not_judged,
+        statement,
+        standing,
+        ..rule.clone()
+    }
+}
+
+/// The last part of the id of an entry on a column.
+fn aspect(column: &str) -> String {
+    let words = column.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|word| !word.is_empty());
+    format!("cell_{}", words.collect::<Vec<_>>().join("_"))
 }
