@@ -252,4 +252,6 @@ fn is_excepted(known: &Exception, rule: &Rule, observation: &Observation) -> boo
 #[cfg(test)]
 mod outcome_tests;
 #[cfg(test)]
+mod product_tests;
+#[cfg(test)]
 mod tests;
