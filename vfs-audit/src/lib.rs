@@ -8,6 +8,8 @@ pub mod btf;
 pub mod checker;
 pub mod commands;
 pub mod kernel;
+#[cfg(test)]
+mod mutation;
 pub mod observation;
 pub mod recording;
 pub mod report;

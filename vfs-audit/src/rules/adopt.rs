@@ -36,7 +36,12 @@ pub struct Adopted {
 /// # Errors
 /// None: the embedded rule files, which it goes by, are free of faults, as a test proves.
 pub fn adopt(imported: &Imported) -> Result<Adopted, LoadError> {
-    let sources = by_nearness(imported, Catalogue::load_all()?);
+    Ok(adopt_by(imported, &Catalogue::load_all()?))
+}
+
+/// Makes a rule set of a document by these releases' rule sets, given from old to new.
+pub(super) fn adopt_by(imported: &Imported, catalogues: &[Catalogue]) -> Adopted {
+    let sources = by_nearness(imported, catalogues);
     let mut adopting = Adopting { imported, sources: &sources, diagnostics: Vec::new() };
     let mut names: Vec<&str> = Vec::new();
     for section in &imported.tables {
@@ -46,18 +51,18 @@ pub fn adopt(imported: &Imported) -> Result<Adopted, LoadError> {
     }
     let tables: Vec<Table> = names.into_iter().filter_map(|name| adopting.table(name)).collect();
     let diagnostics = adopting.diagnostics;
-    let nearest = sources.first().cloned().unwrap_or_default();
+    let nearest = sources.first().map(|nearest| (*nearest).clone()).unwrap_or_default();
     let catalogue =
         Catalogue { name: imported.name.clone(), tables, locks: nearest.locks, exceptions: nearest.exceptions };
-    Ok(Adopted { catalogue, nearest: nearest.name, diagnostics })
+    Adopted { catalogue, nearest: nearest.name, diagnostics }
 }
 
 /// The catalogues, the one with the fewest differences first; of equally near ones, the newest.
-fn by_nearness(imported: &Imported, catalogues: Vec<Catalogue>) -> Vec<Catalogue> {
+fn by_nearness<'c>(imported: &Imported, catalogues: &'c [Catalogue]) -> Vec<&'c Catalogue> {
     let document = Source::of_document(imported);
     let distance = |catalogue: &Catalogue| diff::diff(&Source::of_catalogue(catalogue), &document).len();
-    let mut ranked: Vec<(usize, Catalogue)> =
-        catalogues.into_iter().rev().map(|catalogue| (distance(&catalogue), catalogue)).collect();
+    let mut ranked: Vec<(usize, &Catalogue)> =
+        catalogues.iter().rev().map(|catalogue| (distance(catalogue), catalogue)).collect();
     ranked.sort_by_key(|(distance, _)| *distance);
     ranked.into_iter().map(|(_, catalogue)| catalogue).collect()
 }
@@ -66,7 +71,7 @@ fn by_nearness(imported: &Imported, catalogues: Vec<Catalogue>) -> Vec<Catalogue
 pub(super) struct Adopting<'a> {
     pub(super) imported: &'a Imported,
     /// Every release, the nearest first.
-    pub(super) sources: &'a [Catalogue],
+    pub(super) sources: &'a [&'a Catalogue],
     pub(super) diagnostics: Vec<Diagnostic>,
 }
 

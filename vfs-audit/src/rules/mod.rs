@@ -38,6 +38,8 @@ pub use release::Release;
 #[cfg(test)]
 mod fault_tests;
 #[cfg(test)]
+mod fuzz_tests;
+#[cfg(test)]
 mod listing_tests;
 #[cfg(test)]
 mod load_tests;

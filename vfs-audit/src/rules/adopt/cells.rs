@@ -34,7 +34,8 @@ impl OpBuilder<'_, '_> {
             let rules = op.rules.iter().filter(|rule| rule.cites.contains(&theirs.column));
             let rules = rules.filter(|rule| self.cells_agree(rule, op) && self.sentence_stands(rule));
             let rules: Vec<Rule> = rules.map(|rule| self.headed(rule)).collect();
-            return rules.into_iter().all(|rule| self.take(rule, op));
+            let is_read = text.is_empty() || !rules.is_empty();
+            return is_read && rules.into_iter().all(|rule| self.take(rule, op));
         }
         false
     }
@@ -126,7 +127,13 @@ impl OpBuilder<'_, '_> {
             }
             return;
         }
-        self.add_entry(cell, format!("no release reads `{text}` for this op, and it names no mode of one lock"));
+        let known = self.known.iter().filter_map(|(_, op)| self.column_in(op, &cell.column));
+        let why = if known.into_iter().any(|theirs| theirs.text == text) {
+            format!("the sentences that say what `{text}` means here are not in the document")
+        } else {
+            format!("no release reads `{text}` for this op, and it names no mode of one lock")
+        };
+        self.add_entry(cell, why);
     }
 
     fn add_entry(&mut self, cell: &ImportedCell, why: String) {

@@ -45,7 +45,8 @@ pub(crate) fn of_rule(id: &str) -> Option<&'static Sentence> {
 impl Sentence {
     /// Whether a rule is drawn from it.
     pub(crate) fn is_of(&self, id: &str) -> bool {
-        self.rules.iter().any(|rule| glob::matches(rule, id))
+        // All rules of a sentence are of one table, and most sentences are of another than the id's.
+        self.is_in(id.split('.').next().unwrap_or_default()) && self.rules.iter().any(|rule| glob::matches(rule, id))
     }
 
     fn is_in(&self, table: &str) -> bool {
@@ -123,6 +124,7 @@ mod tests {
         for sentence in all() {
             assert!(!sentence.says.is_empty(), "{:?}", sentence.rules);
             for rule in &sentence.rules {
+                assert!(sentence.is_in(rule.split('.').next().unwrap()), "{rule} is of another table than the first");
                 assert!(ids.iter().any(|id| glob::matches(rule, id)), "{rule}");
             }
         }
