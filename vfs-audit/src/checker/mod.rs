@@ -48,7 +48,7 @@ use crate::{
 };
 use groups::{Broken, Groups};
 use judge::{Evidenced, RuleOutcome, judge};
-use tally::{Tally, bump};
+use tally::{Tally, add, bump};
 
 /// How to check.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -122,7 +122,7 @@ impl<'a> Checker<'a> {
             bump(&mut self.strangers, &format!("{}.{}", observation.table, observation.op), counts);
             return;
         };
-        self.ops[this].invocations += counts;
+        add(&mut self.ops[this].invocations, counts);
         let op = self.ops[this].op;
         for (index, rule) in op.rules.iter().enumerate().filter(|(_, rule)| rule.point == observation.point) {
             self.apply(this, index, rule, &candidates[1..], observation);
@@ -156,7 +156,7 @@ impl<'a> Checker<'a> {
             let broken = Broken { rule: &rule.id, observation, evidence, findings: &result.findings };
             self.groups.add_broken(&broken, exception);
             if exception.is_some() {
-                self.ops[op].tallies[index].excepted += observation.count;
+                add(&mut self.ops[op].tallies[index].excepted, observation.count);
                 return;
             }
         }

@@ -1,10 +1,14 @@
 //! Damaged recordings without end: whatever the bytes are, reading ends, and what is given stays within the bounds.
 
+use std::sync::OnceLock;
+
 use super::frame::{HEAD_BYTES, Head, PACKING_NONE};
 use super::tests::{observation, recording};
 use super::{Error, LIST_LEN_MAX, Reader, Reading, STRING_BYTES_MAX};
+use crate::checker::{Checker, Options};
 use crate::mutation::{Random, fuzz, mutate};
 use crate::observation::Observation;
+use crate::rules::Catalogue;
 
 fn recordings() -> Vec<Vec<u8>> {
     [(1, 1), (40, 7), (300, 300)]
@@ -41,8 +45,10 @@ fn framed(frames: &[(Head, Vec<u8>)]) -> Vec<u8> {
 /// Reads to the end in one way and checks what comes out.
 fn read(bytes: &[u8], reading: Reading) {
     let mut given = 0_u64;
+    let mut checker = Checker::new(catalogue(), Options::default());
     let take = |observation: &Observation| {
         given += 1;
+        checker.feed(observation);
         assert!(observation.table.len() <= STRING_BYTES_MAX && observation.caller.len() <= STRING_BYTES_MAX);
         assert!(observation.locks.len() <= LIST_LEN_MAX && observation.facts.len() <= LIST_LEN_MAX);
     };
@@ -60,6 +66,12 @@ fn read(bytes: &[u8], reading: Reading) {
         Err(Error::NotARecording { .. } | Error::UnknownVersion { .. }) => {}
         Err(error) => panic!("{error}"),
     }
+    drop(checker.finish());
+}
+
+fn catalogue() -> &'static Catalogue {
+    static CATALOGUE: OnceLock<Catalogue> = OnceLock::new();
+    CATALOGUE.get_or_init(|| Catalogue::load("v6.12").unwrap())
 }
 
 fn read_both_ways(bytes: &[u8]) {

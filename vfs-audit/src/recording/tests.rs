@@ -34,7 +34,7 @@ pub(super) fn observation(number: u64) -> Observation {
     let lock = |role: &str, reading| LockEvidence { role: role.into(), lock: "i_rwsem".into(), reading };
     Observation {
         table: "inode_operations".into(),
-        op: format!("op{}", number % 5),
+        op: ["create", "rename", "unlink", "readlink", "no_such_op"][pick(5)].into(),
         also: if number.is_multiple_of(4) { vec!["other".into()] } else { vec![] },
         callback: format!("fs_op{number}"),
         fs: ["ext4", "xfs"][pick(2)].into(),
