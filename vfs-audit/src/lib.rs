@@ -7,6 +7,7 @@
 pub mod btf;
 pub mod checker;
 pub mod commands;
+pub mod compare;
 pub mod kernel;
 #[cfg(test)]
 mod mutation;

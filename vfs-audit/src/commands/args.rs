@@ -20,6 +20,11 @@ const IMPORT_EXIT_CODES: &str =
     "Exit code: 0 every cell was read, 3 some could not be read for certain (named on stderr), 2 no such document.";
 const DIFF_EXIT_CODES: &str = "Exit code: 0 no difference, 1 differences, 2 could not read one of the two.";
 
+const COMPARE_EXIT_CODES: &str = "\
+Each recording is related to the rules of its own kernel's release, unless `--rules` names one set for all.
+
+Exit code: 0 nothing deviates, 1 a run deviates, 2 could not compare, 3 nothing deviates but a run is incomplete.";
+
 /// Audits a Linux kernel against the VFS locking rules that it documents.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "vfs-audit", version, about, after_help = EXIT_CODES, infer_long_args = false)]
@@ -40,6 +45,9 @@ pub enum Command {
     /// Check recorded runs, with any rules
     #[command(after_help = EXIT_CODES)]
     Check(CheckArgs),
+    /// Compare what is documented, what the reference VFS does and what kernels do, rule by rule
+    #[command(after_help = COMPARE_EXIT_CODES)]
+    Compare(CompareArgs),
     /// List, explain, prove, import and compare rules
     #[command(subcommand)]
     Rules(RulesCommand),
@@ -115,6 +123,26 @@ pub struct CheckArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "a doc comment here would stand in the help")]
     pub output: Output,
+}
+
+/// `compare`.
+#[derive(Clone, Debug, Args)]
+pub struct CompareArgs {
+    /// Recordings: of reference runs and of live kernels, in the order of the columns
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+    /// A column for each file system of each recording
+    #[arg(long)]
+    pub by_fs: bool,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a doc comment here would stand in the help")]
+    pub filters: Filters,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a doc comment here would stand in the help")]
+    pub rules: RuleSource,
+    /// Form of the comparison
+    #[arg(long, value_enum, default_value_t = ListFormat::Table)]
+    pub format: ListFormat,
 }
 
 /// `probes`.
