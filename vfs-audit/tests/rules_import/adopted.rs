@@ -158,3 +158,13 @@ fn a_document_of_4_x_is_read_by_the_locks_that_its_columns_meant() {
         (["i_mutex(inode)".to_owned()].as_slice(), Standing::Judged)
     );
 }
+
+#[test]
+fn cells_under_headings_that_are_hardly_words_have_an_entry_each() {
+    let facts = stored("v6.12").replace("columns\ts_umount\tnote", "columns\t(a)\t[a]");
+    let adopted = adopt(&import::read(&document(&facts), "changed.rst")).unwrap();
+    let (_, op, _) = adopted.catalogue.rule("super_operations.statfs.cell_a").unwrap();
+    let cited = |column: &str| op.rules.iter().filter(|rule| rule.cites == [column]).map(|rule| rule.id.as_str());
+    assert_eq!(cited("(a)").collect::<Vec<_>>(), ["super_operations.statfs.cell_a"]);
+    assert_eq!(cited("[a]").collect::<Vec<_>>(), ["super_operations.statfs.cell_a_2"]);
+}

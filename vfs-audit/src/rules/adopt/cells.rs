@@ -143,11 +143,12 @@ impl OpBuilder<'_, '_> {
         self.push_entry(Rule { document, cites: vec![cell.column.clone()], ..rule });
     }
 
-    /// Adds an entry under an id of its own.
+    /// Adds an entry under an id of its own: columns whose headings are no words would share one.
     fn push_entry(&mut self, rule: Rule) {
-        if !self.op.rules.iter().any(|known| known.id == rule.id) {
-            self.op.rules.push(rule);
-        }
+        let is_known = |id: &str| self.op.rules.iter().any(|known| known.id == id);
+        let numbered = (2..).map(|number| format!("{}_{number}", rule.id));
+        let id = std::iter::once(rule.id.clone()).chain(numbered).find(|id| !is_known(id));
+        self.op.rules.push(Rule { id: id.unwrap_or_default(), ..rule });
     }
 
     /// A release's cell under a heading of this document.
