@@ -7,7 +7,10 @@
 pub mod btf;
 pub mod checker;
 pub mod commands;
+pub mod compare;
 pub mod kernel;
+#[cfg(test)]
+mod mutation;
 pub mod observation;
 pub mod recording;
 pub mod report;

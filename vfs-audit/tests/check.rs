@@ -1,57 +1,18 @@
 //! `vfs-audit check` and its neighbours, run as a user runs them.
 
+mod as_user;
 #[path = "report/expect.rs"]
 mod expect;
 #[expect(dead_code, reason = "shared with the tests of reports, which use the rest")]
 #[path = "report/sample.rs"]
 mod sample;
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::Path;
+use std::process::Command;
 
+use as_user::{Scratch, json, recording, run};
 use vfs_audit::observation::{LockEvidence, LockReading, Observation, Tracked, Word};
-use vfs_audit::recording::{End, Header, Writer};
-use vfs_audit::report::{Addresses, KernelInfo, Loss, Source};
-
-/// A directory of this test alone, gone when it ends.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new(test: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("vfs-audit-{test}-{}", std::process::id()));
-        std::fs::create_dir_all(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        Self(path)
-    }
-
-    fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
-        let path = self.0.join(name);
-        std::fs::write(&path, content).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        path
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-fn header(release: &str) -> Header {
-    Header {
-        tool_version: "0.1.0".into(),
-        kernel: KernelInfo {
-            release: release.into(),
-            version: "#1 SMP".into(),
-            machine: "x86_64".into(),
-            rules: "v6.12".into(),
-            callback_backend: "kprobe.multi".into(),
-            lock_backend: "fentry".into(),
-        },
-        source: Source::Live,
-        command: vec!["fsstress".into(), "-n".into(), "1000".into()],
-        ..Header::default()
-    }
-}
+use vfs_audit::report::Loss;
 
 /// `create` with the directory's lock held by this task, or free.
 fn create(held: bool, count: u64) -> Observation {
@@ -68,38 +29,12 @@ fn create(held: bool, count: u64) -> Observation {
     }
 }
 
-fn recording(release: &str, observations: &[Observation], loss: Loss) -> Vec<u8> {
-    let write = || {
-        let mut writer = Writer::create(Vec::new(), &header(release), Addresses::Hidden)?;
-        observations.iter().try_for_each(|observation| writer.push(observation))?;
-        writer.finish(&End { seconds: 2.5, command_exit: Some(0), loss, ..End::default() })
-    };
-    write().unwrap_or_else(|error: vfs_audit::recording::Error| panic!("{error}"))
-}
-
 fn good(release: &str) -> Vec<u8> {
     recording(release, &[create(true, 1000)], Loss::default())
 }
 
 fn bad(release: &str) -> Vec<u8> {
     recording(release, &[create(true, 1000), create(false, 3), create(false, 4)], Loss::default())
-}
-
-fn vfs_audit(scratch: &Scratch, arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_vfs-audit"));
-    command.current_dir(&scratch.0).args(arguments).env_remove("NO_COLOR");
-    command.output().unwrap_or_else(|error| panic!("{error}"))
-}
-
-/// Exit code, stdout, stderr.
-fn run(scratch: &Scratch, arguments: &[&str]) -> (i32, String, String) {
-    let output = vfs_audit(scratch, arguments);
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap_or_else(|error| panic!("{error}"));
-    (output.status.code().unwrap_or(-1), text(output.stdout), text(output.stderr))
-}
-
-fn json(text: &str) -> serde_json::Value {
-    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
 #[test]

@@ -58,7 +58,7 @@ impl Groups {
             (None, Evidence::Word | Evidence::History) => broken.fold_into(&mut self.violations, key.clone(), &key),
         };
         if !found_room {
-            self.ungrouped += broken.observation.count;
+            self.ungrouped = self.ungrouped.saturating_add(broken.observation.count);
         }
     }
 
@@ -71,7 +71,7 @@ impl Groups {
             observation.route,
         );
         if !count(&mut self.set_apart, key, observation.count) {
-            self.ungrouped += observation.count;
+            self.ungrouped = self.ungrouped.saturating_add(observation.count);
         }
     }
 
@@ -82,7 +82,7 @@ impl Groups {
             if super::outcome::witnesses_disagree(word, tracked, observation.history_complete) {
                 let at = format!("{}.{} at {}", slot.role, slot.lock, symbol(&observation.callback));
                 if !count(&mut self.disagreements, (at, wording::witnesses(word, tracked)), observation.count) {
-                    self.ungrouped += observation.count;
+                    self.ungrouped = self.ungrouped.saturating_add(observation.count);
                 }
             }
         }
@@ -114,7 +114,7 @@ impl Groups {
 /// Adds to a group; false when there is no room for a new one.
 fn count<K: Ord>(groups: &mut BTreeMap<K, u64>, key: K, count: u64) -> bool {
     if let Some(counter) = groups.get_mut(&key) {
-        *counter += count;
+        *counter = counter.saturating_add(count);
         return true;
     }
     let room = groups.len() < GROUPS_MAX;
@@ -134,7 +134,7 @@ impl Broken<'_> {
                 groups.insert(key, self.violation(fingerprint));
             }
             Some(group) => {
-                group.count += self.observation.count;
+                group.count = group.count.saturating_add(self.observation.count);
                 group.evidence = group.evidence.min(self.evidence);
                 if group.counterexample.example.is_none() && self.observation.example.is_some() {
                     group.counterexample = self.observation.clone();

@@ -48,7 +48,7 @@ use crate::{
 };
 use groups::{Broken, Groups};
 use judge::{Evidenced, RuleOutcome, judge};
-use tally::{Tally, bump};
+use tally::{Tally, add, bump};
 
 /// How to check.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -71,6 +71,8 @@ pub struct Checker<'a> {
     /// Invocations of ops that the catalogue does not have.
     strangers: BTreeMap<String, u64>,
     groups: Groups,
+    /// Whether states are recorded where something is judged, too.
+    records_all_states: bool,
 }
 
 /// An op with what its rules have come to.
@@ -103,7 +105,21 @@ impl<'a> Checker<'a> {
             let tallies = vec![Tally::default(); op.rules.len()];
             ops.push(OpState { table: &table.name, op, invocations: 0, tallies });
         }
-        Self { catalogue, options, index, ops, strangers: BTreeMap::new(), groups: Groups::default() }
+        Self {
+            catalogue,
+            options,
+            index,
+            ops,
+            strangers: BTreeMap::new(),
+            groups: Groups::default(),
+            records_all_states: false,
+        }
+    }
+
+    /// Records what every lock that a rule reads was seen as, also where the rule is judged.
+    #[must_use]
+    pub fn recording_all_states(self) -> Self {
+        Self { records_all_states: true, ..self }
     }
 
     /// Takes one observation in, all of its invocations at once.
@@ -122,7 +138,7 @@ impl<'a> Checker<'a> {
             bump(&mut self.strangers, &format!("{}.{}", observation.table, observation.op), counts);
             return;
         };
-        self.ops[this].invocations += counts;
+        add(&mut self.ops[this].invocations, counts);
         let op = self.ops[this].op;
         for (index, rule) in op.rules.iter().enumerate().filter(|(_, rule)| rule.point == observation.point) {
             self.apply(this, index, rule, &candidates[1..], observation);
@@ -148,7 +164,8 @@ impl<'a> Checker<'a> {
     fn apply(&mut self, op: usize, index: usize, rule: &'a Rule, others: &[usize], observation: &Observation) {
         let mut result = self.judged(op, rule, observation);
         self.weigh(&mut result, op, rule, others, observation);
-        if rule.standing != Standing::Judged && result.outcome != Outcome::NotApplicable {
+        let records = self.records_all_states || rule.standing != Standing::Judged;
+        if records && result.outcome != Outcome::NotApplicable {
             self.record_seen(op, index, rule, observation);
         }
         if let Outcome::Violated(evidence) = result.outcome {
@@ -156,7 +173,7 @@ impl<'a> Checker<'a> {
             let broken = Broken { rule: &rule.id, observation, evidence, findings: &result.findings };
             self.groups.add_broken(&broken, exception);
             if exception.is_some() {
-                self.ops[op].tallies[index].excepted += observation.count;
+                add(&mut self.ops[op].tallies[index].excepted, observation.count);
                 return;
             }
         }
@@ -251,5 +268,7 @@ fn is_excepted(known: &Exception, rule: &Rule, observation: &Observation) -> boo
 
 #[cfg(test)]
 mod outcome_tests;
+#[cfg(test)]
+mod product_tests;
 #[cfg(test)]
 mod tests;

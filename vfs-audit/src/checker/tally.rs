@@ -21,10 +21,15 @@ pub(super) struct Tally {
     seen: BTreeMap<String, u64>,
 }
 
+/// Adds to a counter that stops at its end: a recording may say any number, and one that wrapped would hide what it counts.
+pub(super) fn add(counter: &mut u64, count: u64) {
+    *counter = counter.saturating_add(count);
+}
+
 /// Adds to a counter without making a new key where there is one.
 pub(super) fn bump(counters: &mut BTreeMap<String, u64>, key: &str, count: u64) {
     match counters.get_mut(key) {
-        Some(counter) => *counter += count,
+        Some(counter) => add(counter, count),
         None => {
             counters.insert(key.to_owned(), count);
         }
@@ -36,19 +41,19 @@ impl Tally {
     pub(super) fn add(&mut self, result: &RuleOutcome, fs: &str, count: u64) {
         match &result.outcome {
             Outcome::Satisfied => {
-                self.satisfied += count;
-                self.unproven += if result.unproven { count } else { 0 };
+                add(&mut self.satisfied, count);
+                add(&mut self.unproven, if result.unproven { count } else { 0 });
                 bump(&mut self.by_fs, fs, count);
             }
             Outcome::Violated(Evidence::Suspected) => {
-                self.suspected += count;
+                add(&mut self.suspected, count);
                 bump(&mut self.doubts, "suspected violations", count);
             }
-            Outcome::Violated(Evidence::Word | Evidence::History) => self.violated += count,
-            Outcome::NotApplicable => self.not_applicable += count,
-            Outcome::NotJudged => self.not_judged += count,
+            Outcome::Violated(Evidence::Word | Evidence::History) => add(&mut self.violated, count),
+            Outcome::NotApplicable => add(&mut self.not_applicable, count),
+            Outcome::NotJudged => add(&mut self.not_judged, count),
             Outcome::Unknown(why) => {
-                self.unknown += count;
+                add(&mut self.unknown, count);
                 bump(&mut self.doubts, why, count);
             }
         }
@@ -60,7 +65,9 @@ impl Tally {
     }
 
     fn applicable(&self) -> u64 {
-        self.satisfied + self.violated + self.suspected + self.unknown + self.excepted
+        [self.violated, self.suspected, self.unknown, self.excepted]
+            .into_iter()
+            .fold(self.satisfied, u64::saturating_add)
     }
 
     /// The verdict; `missing` says what this source cannot read, `stale` which lock is gone.
@@ -73,11 +80,11 @@ impl Tally {
             verdict: self.decide(rule, missing, stale),
             satisfied: self.satisfied,
             violated: self.violated,
-            unknown: self.unknown + self.suspected,
+            unknown: self.unknown.saturating_add(self.suspected),
             suspected: self.suspected,
             unproven: self.unproven,
             excepted: self.excepted,
-            not_applicable: self.not_applicable + self.not_judged,
+            not_applicable: self.not_applicable.saturating_add(self.not_judged),
             support,
             document: rule.document.clone(),
             by_fs: self.by_fs,
@@ -93,7 +100,7 @@ impl Tally {
             return Verdict::Stale(why);
         }
         if rule.requires.is_empty() || (rule.standing == Standing::NotPromised && self.applicable() == 0) {
-            let observed = self.not_judged + self.not_applicable > 0;
+            let observed = self.not_judged > 0 || self.not_applicable > 0;
             return if observed { Verdict::NotJudged } else { Verdict::Unobserved };
         }
         if let Some(why) = missing {

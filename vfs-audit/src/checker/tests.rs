@@ -271,3 +271,17 @@ fn the_order_of_observations_does_not_change_the_findings() {
     reversed.reverse();
     assert_eq!(checked(&observations), checked(&reversed));
 }
+
+#[test]
+fn counts_stop_at_their_end_and_hide_nothing() {
+    let endless = |observation: Observation| Observation { count: u64::MAX, ..observation };
+    let observations =
+        [endless(create(FREE)), endless(create(FREE)), create(FREE), endless(create(HELD)), create(HELD)];
+    let catalogue = catalogue();
+    let findings = check(&catalogue, &observations, Options::default());
+    let rule = findings.rules.iter().find(|rule| rule.id == "inode_operations.create").unwrap();
+    assert_eq!((rule.violated, rule.satisfied, &rule.verdict), (u64::MAX, u64::MAX, &Verdict::Violated));
+    assert_eq!(findings.violations.len(), 1);
+    assert_eq!(findings.violations[0].count, u64::MAX);
+    assert_eq!(findings.invocations["inode_operations.create"], u64::MAX);
+}

@@ -94,7 +94,8 @@ pub struct RuleVerdict {
     pub document: String,
     /// Satisfied invocations by file system type.
     pub by_fs: BTreeMap<String, u64>,
-    /// For a rule that is not judged: what was seen (`inode.i_rwsem: not held`), with invocations.
+    /// What was seen (`inode.i_rwsem: not held`), with invocations: of a rule that is not judged, and of every rule where a
+    /// checker was told to record that.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub seen: BTreeMap<String, u64>,
 }

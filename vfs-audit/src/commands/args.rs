@@ -15,6 +15,16 @@ Exit code:
 
 Results go to stdout, progress and messages to stderr.";
 
+const LINT_EXIT_CODES: &str = "Exit code: 0 no fault, 1 faults, 2 could not read the files.";
+const IMPORT_EXIT_CODES: &str =
+    "Exit code: 0 every cell was read, 3 some could not be read for certain (named on stderr), 2 no such document.";
+const DIFF_EXIT_CODES: &str = "Exit code: 0 no difference, 1 differences, 2 could not read one of the two.";
+
+const COMPARE_EXIT_CODES: &str = "\
+Each recording is related to the rules of its own kernel's release, unless `--rules` names one set for all.
+
+Exit code: 0 nothing deviates, 1 a run deviates, 2 could not compare, 3 nothing deviates but a run is incomplete.";
+
 /// Audits a Linux kernel against the VFS locking rules that it documents.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "vfs-audit", version, about, after_help = EXIT_CODES, infer_long_args = false)]
@@ -35,6 +45,9 @@ pub enum Command {
     /// Check recorded runs, with any rules
     #[command(after_help = EXIT_CODES)]
     Check(CheckArgs),
+    /// Compare what is documented, what the reference VFS does and what kernels do, rule by rule
+    #[command(after_help = COMPARE_EXIT_CODES)]
+    Compare(CompareArgs),
     /// List, explain, prove, import and compare rules
     #[command(subcommand)]
     Rules(RulesCommand),
@@ -112,6 +125,26 @@ pub struct CheckArgs {
     pub output: Output,
 }
 
+/// `compare`.
+#[derive(Clone, Debug, Args)]
+pub struct CompareArgs {
+    /// Recordings: of reference runs and of live kernels, in the order of the columns
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+    /// A column for each file system of each recording
+    #[arg(long)]
+    pub by_fs: bool,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a doc comment here would stand in the help")]
+    pub filters: Filters,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a doc comment here would stand in the help")]
+    pub rules: RuleSource,
+    /// Form of the comparison
+    #[arg(long, value_enum, default_value_t = ListFormat::Table)]
+    pub format: ListFormat,
+}
+
 /// `probes`.
 #[derive(Clone, Debug, Args)]
 pub struct ProbesArgs {
@@ -145,10 +178,13 @@ pub enum RulesCommand {
     /// Explain one rule: what it says, where, what is observed, what that can miss
     Explain(RulesExplainArgs),
     /// Prove rule files: every fault of every file, with its place
+    #[command(after_help = LINT_EXIT_CODES)]
     Lint(RulesLintArgs),
     /// Read a release's locking.rst and say what stands in it
+    #[command(after_help = IMPORT_EXIT_CODES)]
     Import(RulesImportArgs),
     /// Compare two rule sets or documents, cell by cell
+    #[command(after_help = DIFF_EXIT_CODES)]
     Diff(RulesDiffArgs),
 }
 
@@ -178,6 +214,9 @@ pub struct RulesExplainArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "a doc comment here would stand in the help")]
     pub rules: RuleSource,
+    /// Form of the explanation
+    #[arg(long, value_enum, default_value_t = ListFormat::Table)]
+    pub format: ListFormat,
 }
 
 /// `rules lint`.
@@ -202,7 +241,7 @@ pub struct RulesImportArgs {
 /// `rules diff`.
 #[derive(Clone, Debug, Args)]
 pub struct RulesDiffArgs {
-    /// Release of a rule set, or a document's file
+    /// A release (`v6.12`), a document's file, or a directory of rule files (`DIR`, `DIR@v6.12`)
     #[arg(value_name = "A")]
     pub a: String,
     /// The other one
@@ -244,8 +283,9 @@ pub struct LiveFilters {
 /// Where the rules come from.
 #[derive(Clone, Debug, Default, Args)]
 pub struct RuleSource {
-    /// Rule set: `auto` (of the kernel in question), a release (`v6.12`), or a directory of rule files
-    #[arg(long = "rules", value_name = "auto|RELEASE|DIR", default_value = "auto")]
+    /// Rule set: `auto` (of the kernel in question), a release (`v6.12`), a document (a kernel's own locking.rst), or a
+    /// directory of rule files (`DIR`, `DIR@v6.12`)
+    #[arg(long = "rules", value_name = "auto|RELEASE|FILE|DIR", default_value = "auto")]
     pub rules: String,
 }
 

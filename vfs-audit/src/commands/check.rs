@@ -13,9 +13,9 @@ use crate::report::{AuditedCommand, HookStatus, Loss, Recording, Report, Source,
 use crate::rules::Catalogue;
 
 /// A recording that is open.
-struct Opened {
-    name: String,
-    reader: Reader<File>,
+pub(super) struct Opened {
+    pub(super) name: String,
+    pub(super) reader: Reader<File>,
 }
 
 /// What the recordings say beyond their observations, added up.
@@ -68,7 +68,11 @@ fn check(args: &CheckArgs, opened: Vec<Opened>, header: Header, catalogue: &Cata
     })
 }
 
-fn open(path: &Path) -> anyhow::Result<Opened> {
+/// Opens a recording.
+///
+/// # Errors
+/// It cannot be read, or is none; with what to do.
+pub(super) fn open(path: &Path) -> anyhow::Result<Opened> {
     let name = path.display().to_string();
     let advise = |error: recording::Error| {
         let hint = match &error {
@@ -102,7 +106,7 @@ fn common_header(opened: &[Opened], automatic: bool) -> anyhow::Result<Header> {
 }
 
 /// The kernel release that `auto` goes by; a reference run names its rule set instead.
-fn release_of(header: &Header) -> String {
+pub(super) fn release_of(header: &Header) -> String {
     match header.source {
         Source::Live | Source::Recorded => header.kernel.release.clone(),
         Source::Reference => header.kernel.rules.trim_start_matches('v').to_owned(),

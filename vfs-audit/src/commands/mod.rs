@@ -3,6 +3,7 @@
 mod advice;
 pub mod args;
 mod check;
+mod compare;
 pub mod doctor;
 mod live;
 mod mounts;
@@ -34,6 +35,7 @@ fn dispatch(command: &Command) -> anyhow::Result<Exit> {
         Command::Run(args) => run::run(args),
         Command::Record(args) => run::record(args),
         Command::Check(args) => check::run(args),
+        Command::Compare(args) => compare::run(args),
         Command::Rules(command) => rules::run(command),
         Command::Probes(args) => probes::run(args),
         Command::Doctor(args) => doctor::run(args),

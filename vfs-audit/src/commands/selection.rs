@@ -1,36 +1,76 @@
 //! What was asked for: which rule set, which of its rules, which invocations.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::path::Path;
 
-use super::Advice;
 use super::args::{Filters, RuleSource};
+use super::{Advice, note};
 use crate::checker::Findings;
 use crate::observation::Observation;
-use crate::rules::{Catalogue, LoadError, glob};
+use crate::rules::import::{self, Imported, Kind};
+use crate::rules::{Catalogue, LoadError, adopt, glob};
 
 /// Loads the rule set that was asked for; `kernel` is the release that `auto` goes by.
 ///
 /// # Errors
-/// There is no such rule set, or its files have faults.
+/// There is no such rule set, its files have faults, or the document holds no rules.
 pub fn catalogue(source: &RuleSource, kernel: &str) -> anyhow::Result<Catalogue> {
     let wanted = source.rules.as_str();
     let automatic = Catalogue::for_kernel(kernel);
-    let path = Path::new(wanted);
+    if Path::new(wanted).is_file() {
+        return of_document(Path::new(wanted));
+    }
+    let (directory, release) = wanted.rsplit_once('@').unwrap_or((wanted, automatic));
     let loaded = match wanted {
         "auto" => Catalogue::load(automatic),
-        _ if path.is_dir() => Catalogue::load_from(path, automatic),
+        _ if Path::new(directory).is_dir() => Catalogue::load_from(Path::new(directory), release),
         _ => Catalogue::load(wanted),
     };
     Ok(loaded.map_err(|error| advise(error, wanted))?)
 }
 
-fn advise(error: LoadError, wanted: &str) -> Advice {
+/// Makes rules of a kernel's own document; what has no reading is noted, and listed as not judged.
+fn of_document(path: &Path) -> anyhow::Result<Catalogue> {
+    let imported = document(path)?;
+    let adopted = adopt(&imported).map_err(|error| advise(error, &path.display().to_string()))?;
+    for diagnostic in imported.diagnostics.iter().filter(|it| matters(it.kind)).chain(&adopted.diagnostics) {
+        note(&diagnostic.to_string());
+    }
+    let rules = adopted.catalogue.rules().count();
+    note(&format!("{}: {rules} rules, read as the document of {} is read", imported.name, adopted.nearest));
+    Ok(adopted.catalogue)
+}
+
+fn matters(kind: Kind) -> bool {
+    match kind {
+        Kind::Ambiguous | Kind::Unknown | Kind::Damaged => true,
+        Kind::Skipped | Kind::Oddity => false,
+    }
+}
+
+/// Reads a document.
+///
+/// # Errors
+/// The file cannot be read, or holds no section on an operations table.
+pub fn document(path: &Path) -> anyhow::Result<Imported> {
+    let name = path.display().to_string();
+    let hint = "name Documentation/filesystems/locking.rst of a kernel tree, or a copy of it";
+    let unreadable = |error| Advice::new(format!("reading the document {name}"), hint).because(error);
+    let imported = import::read_bytes(&fs::read(path).map_err(unreadable)?, &name);
+    if imported.is_empty() {
+        return Err(Advice::new(format!("{name} holds no section on an operations table"), hint).into());
+    }
+    Ok(imported)
+}
+
+/// The error with what to do about it; `wanted` is what was named.
+pub(super) fn advise(error: LoadError, wanted: &str) -> Advice {
     let hint = match &error {
         LoadError::UnknownRelease(_) => {
-            format!("use `auto`, one of {}, or a directory", Catalogue::releases().join(", "))
+            format!("use `auto`, one of {}, a document's file, or a directory", Catalogue::releases().join(", "))
         }
-        LoadError::Unreadable { .. } => "name a directory of rule files".to_owned(),
+        LoadError::Unreadable { .. } | LoadError::NoFiles(_) => "name a directory of rule files".to_owned(),
         LoadError::Faulty(_) => "correct the files; `vfs-audit rules lint DIR` proves them".to_owned(),
     };
     Advice::new(format!("loading the rules `{wanted}`"), hint).because(error)
@@ -75,6 +115,11 @@ impl Filters {
         any_matches(&self.op, &names_of(table, op))
     }
 
+    /// Whether a rule is wanted by its id.
+    pub fn wants_rule(&self, id: &str) -> bool {
+        any_matches(&self.rule, &[id])
+    }
+
     /// Whether an observation is wanted.
     pub fn wants(&self, observation: &Observation) -> bool {
         let fs = self.fs.is_empty() || self.fs.contains(&observation.fs);
@@ -88,7 +133,7 @@ impl Filters {
     /// filter.
     pub fn narrow(&self, catalogue: &Catalogue, findings: &mut Findings) {
         let ops = catalogue.ops().filter(|(table, op)| self.wants_op(&table.name, &op.name));
-        let rules = ops.flat_map(|(_, op)| &op.rules).filter(|rule| any_matches(&self.rule, &[&rule.id]));
+        let rules = ops.flat_map(|(_, op)| &op.rules).filter(|rule| self.wants_rule(&rule.id));
         let wanted: BTreeSet<&str> = rules.map(|rule| rule.id.as_str()).collect();
         findings.rules.retain(|rule| wanted.contains(rule.id.as_str()));
         findings.violations.retain(|violation| wanted.contains(violation.rule.as_str()));

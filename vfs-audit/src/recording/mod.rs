@@ -132,4 +132,6 @@ pub enum Error {
 }
 
 #[cfg(test)]
+mod fuzz_tests;
+#[cfg(test)]
 mod tests;

@@ -27,6 +27,8 @@ pub struct Reader<R> {
     damage: Damage,
     /// Observations that the blocks up to here should have held.
     expected: u64,
+    /// Observations that they gave.
+    given: u64,
     /// A block read while looking for the header.
     pending: Option<Head>,
 }
@@ -87,7 +89,7 @@ impl<R: Read> Reader<R> {
         let frames = Frames::new(input);
         let damage = Damage::default();
         let mut reader =
-            Self { frames, payload: Vec::new(), header: None, end: None, damage, expected: 0, pending: None };
+            Self { frames, payload: Vec::new(), header: None, end: None, damage, expected: 0, given: 0, pending: None };
         let Some(head) = reader.frames.next(&mut reader.payload, SEARCH_BYTES_MAX)? else {
             return Err(Error::NotARecording { searched: reader.frames.offset() });
         };
@@ -139,8 +141,7 @@ impl<R: Read> Reader<R> {
             self.damage.places.push("too many damaged places: the rest of the file was not read".into());
         }
         self.damage.cut_off = self.end.is_none();
-        let observations = self.expected.saturating_sub(self.damage.lost_observations);
-        Ok(Remains { end: self.end, observations, damage: self.damage })
+        Ok(Remains { end: self.end, observations: self.given, damage: self.damage })
     }
 
     /// Keeps account of where the frame stands; false when it stands where others were.
@@ -171,6 +172,7 @@ impl<R: Read> Reader<R> {
             Some(Kind::Header) => Some("a second header".to_owned()),
             None => Some("of no known kind".to_owned()),
         };
+        self.given = self.given.saturating_add(u64::from(given));
         if let Some(why) = problem {
             self.damage.lose(u64::from(head.observations - given));
             self.damage.places.push(format!("frame {} is intact but cannot be read: {why}", head.sequence));

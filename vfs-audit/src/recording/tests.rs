@@ -25,7 +25,7 @@ fn end() -> End {
 }
 
 /// Observations that differ with the number in every part.
-fn observation(number: u64) -> Observation {
+pub(super) fn observation(number: u64) -> Observation {
     let pick = |n: u64| usize::try_from(number % n).unwrap();
     let word =
         [Word::Unread, Word::Free, Word::ExclusiveSelf, Word::ExclusiveOther, Word::Readers, Word::Taken][pick(6)];
@@ -34,7 +34,7 @@ fn observation(number: u64) -> Observation {
     let lock = |role: &str, reading| LockEvidence { role: role.into(), lock: "i_rwsem".into(), reading };
     Observation {
         table: "inode_operations".into(),
-        op: format!("op{}", number % 5),
+        op: ["create", "rename", "unlink", "readlink", "no_such_op"][pick(5)].into(),
         also: if number.is_multiple_of(4) { vec!["other".into()] } else { vec![] },
         callback: format!("fs_op{number}"),
         fs: ["ext4", "xfs"][pick(2)].into(),
@@ -64,7 +64,7 @@ fn example(number: u64) -> Example {
     }
 }
 
-fn recording(observations: &[Observation], flush_every: usize) -> Vec<u8> {
+pub(super) fn recording(observations: &[Observation], flush_every: usize) -> Vec<u8> {
     let mut writer = Writer::create(Vec::new(), &header(), Addresses::Hidden).unwrap();
     for (number, observation) in observations.iter().enumerate() {
         writer.push(observation).unwrap();
@@ -311,4 +311,17 @@ fn an_observation_beyond_the_bounds_is_refused_when_it_is_written() {
     writer.push(&observation(1)).unwrap();
     let (_, found, _) = read_all(&writer.finish(&end()).unwrap(), Reading::Each).unwrap();
     assert_eq!(found, [observation(1)], "the writer goes on after a refusal");
+}
+
+#[test]
+fn what_was_read_is_counted_as_it_is_read_whatever_the_heads_say() {
+    let observations: Vec<_> = (0..3).map(observation).collect();
+    let mut bytes = recording(&observations, 10);
+    let block = bytes.windows(4).enumerate().filter(|(_, marker)| *marker == super::frame::MARKER).nth(1).unwrap().0;
+    let head: &mut [u8; HEAD_BYTES] = bytes[block..].first_chunk_mut().unwrap();
+    let forged = Head { first: u64::MAX, ..Head::decode(head).unwrap() };
+    *head = forged.encode();
+    let (_, read, remains) = read_all(&bytes, Reading::Each).unwrap();
+    assert_eq!((read.len(), remains.observations), (3, 3));
+    assert_eq!(remains.damage.lost_observations, u64::MAX);
 }

@@ -26,3 +26,4 @@ pub use model::{
 pub use redact::Addresses;
 pub use sarif::render_sarif;
 pub use table::{Style, render_table};
+pub(crate) use table::{counted, grouped, wrap};

@@ -30,6 +30,9 @@ pub enum LoadError {
         #[source]
         source: io::Error,
     },
+    /// The directory has no rule file.
+    #[error("there is no rule file (`*.toml`) in {0}")]
+    NoFiles(PathBuf),
     /// All faults of all files, by file and place.
     #[error("{} in the rule files\n\n{}", plural(.0.len()), listed(.0))]
     Faulty(Vec<Fault>),

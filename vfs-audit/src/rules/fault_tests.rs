@@ -1,5 +1,7 @@
 //! Damaged rule files: every kind of fault is named, with its place and a remedy.
 
+use vfs_audit_common::{FLAGS_MAX, ROLES_MAX, SLOTS_MAX};
+
 use super::{
     Catalogue, Fault, LoadError, SourceFile,
     load::{faults_of, from_files},
@@ -227,22 +229,40 @@ fn every_kind_of_damage_is_named_with_its_place_and_a_remedy() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// What the good files are told of an op that reads more than the kernel side has room for.
+fn overfull(locks: &str, table: &str, what: &str, max: usize) {
+    let faults = faults_of(&files(locks, EXCEPTIONS, table));
+    let message = format!("`create` reads {} {what} in v5.4; the kernel side has room for {max}", max + 1);
+    assert_eq!(faults.iter().map(|fault| fault.problem.to_string()).collect::<Vec<_>>(), [message]);
+    assert_eq!(pointed(&faults[0]), "\"create\"");
+}
+
 #[test]
-fn too_much_to_read_is_refused_with_the_bound() {
-    let roles: Vec<_> = (2..8).map(|nth| format!("r{nth} = \"inode#{nth}\"")).collect();
-    let many = TABLE.replace("sb = \"dir.i_sb\"", &roles.join(", "));
-    let faults = faults_of(&files(LOCKS, EXCEPTIONS, &many));
-    assert!(
-        faults[0].problem.to_string().contains("reads 7 roles in v5.4; the kernel side has room for 6"),
-        "{faults:?}"
-    );
-    let facts: Vec<_> = (1..10).map(|nth| format!("f{nth} = \"int#{nth} & FLAG\"")).collect();
-    let names: Vec<_> = (1..10).map(|nth| format!("\"f{nth}\"")).collect();
+fn too_many_roles_are_refused_with_the_bound() {
+    let more: Vec<_> = (1..ROLES_MAX).map(|nth| format!(", r{nth} = \"inode#{nth}\"")).collect();
+    let many = TABLE.replace("sb = \"dir.i_sb\" }", &format!("sb = \"dir.i_sb\"{} }}", more.concat()));
+    overfull(LOCKS, &many, "roles", ROLES_MAX);
+}
+
+#[test]
+fn too_many_facts_are_refused_with_the_bound() {
+    let numbers = 1..=FLAGS_MAX + 1;
+    let facts: Vec<_> = numbers.clone().map(|nth| format!("f{nth} = \"int#{nth} & FLAG\"")).collect();
+    let names: Vec<_> = numbers.map(|nth| format!("\"f{nth}\"")).collect();
     let many = TABLE
         .replace("flagged = \"int#1 & FLAG\"", &facts.join(", "))
         .replace("when = [\"flagged\"]", &format!("when = [{}]", names.join(", ")));
-    let faults = faults_of(&files(LOCKS, EXCEPTIONS, &many));
-    assert!(faults[0].problem.to_string().contains("reads 9 facts"), "{faults:?}");
+    overfull(LOCKS, &many, "facts", FLAGS_MAX);
+}
+
+#[test]
+fn too_many_locks_are_refused_with_the_bound() {
+    let locks: Vec<_> = (0..=SLOTS_MAX)
+        .map(|nth| format!("[[lock]]\nname = \"l{nth}\"\nowner = \"inode\"\nfield = \"l{nth}\"\nkind = \"rwsem\"\n"))
+        .collect();
+    let demands: Vec<_> = (0..=SLOTS_MAX).map(|nth| format!("\"dir.l{nth} exclusive\"")).collect();
+    let table = TABLE.replace("\"dir.i_rwsem exclusive\"", &demands.join(", "));
+    overfull(&(LOCKS.to_owned() + &locks.concat()), &table, "locks", SLOTS_MAX);
 }
 
 #[test]

@@ -77,7 +77,7 @@ fn read_directory(directory: &Path) -> Result<Vec<SourceFile>, LoadError> {
         }
     }
     files.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(files)
+    if files.is_empty() { Err(LoadError::NoFiles(directory.to_owned())) } else { Ok(files) }
 }
 
 /// Every fault of the files.

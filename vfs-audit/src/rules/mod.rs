@@ -4,6 +4,7 @@
 //! `model` is what the plan compiler, the checker and the commands work with. `expression` reads the small languages
 //! inside the files, `fault` says what is wrong with them and where.
 
+mod adopt;
 mod definition;
 pub mod diff;
 mod embedded;
@@ -23,6 +24,7 @@ mod release;
 mod select;
 mod statement;
 
+pub use adopt::{Adopted, adopt};
 pub use explain::{Explanation, explain};
 pub use fact::FactReader;
 pub use fault::{Fault, LoadError, Problem, SourceFile};
@@ -35,6 +37,8 @@ pub use release::Release;
 
 #[cfg(test)]
 mod fault_tests;
+#[cfg(test)]
+mod fuzz_tests;
 #[cfg(test)]
 mod listing_tests;
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Walks a parsed TOML document and notes every fault on the way, instead of stopping at the first.
 
-use std::cell::RefCell;
+use std::{cell::RefCell, collections::BTreeMap};
 
 use toml::{
     Spanned,
@@ -15,7 +15,8 @@ use super::{
 /// Collects faults.
 pub(super) struct Faults<'a> {
     files: &'a [SourceFile],
-    found: RefCell<Vec<Fault>>,
+    /// By file, line and column: a file may have thousands, and each is looked for before it is added.
+    found: RefCell<BTreeMap<(String, usize, usize), Vec<Fault>>>,
 }
 
 impl<'a> Faults<'a> {
@@ -28,10 +29,9 @@ impl<'a> Faults<'a> {
     pub(super) fn note(&self, place: &Place, problem: Problem) {
         let fault = fault(self.files, place, problem);
         let mut found = self.found.borrow_mut();
-        let place = |fault: &Fault| (fault.file.clone(), fault.line, fault.column);
-        let known = |old: &Fault| place(old) == place(&fault) && old.problem.is_same_but_for_release(&fault.problem);
-        if !found.iter().any(known) {
-            found.push(fault);
+        let here = found.entry((fault.file.clone(), fault.line, fault.column)).or_default();
+        if !here.iter().any(|known| known.problem.is_same_but_for_release(&fault.problem)) {
+            here.push(fault);
         }
     }
 
@@ -42,9 +42,7 @@ impl<'a> Faults<'a> {
 
     /// The faults, by file and place.
     pub(super) fn into_sorted(self) -> Vec<Fault> {
-        let mut found = self.found.into_inner();
-        found.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
-        found
+        self.found.into_inner().into_values().flatten().collect()
     }
 }
 

@@ -15,7 +15,7 @@ fn shown(first: &Source, second: &Source) -> Vec<String> {
 }
 
 /// The rule set of a document: `v6.12` for `v6.12.0`.
-fn rule_set(document: &str) -> &'static str {
+pub(crate) fn rule_set(document: &str) -> &'static str {
     let is_of = |release: &&str| document == *release || document.starts_with(&format!("{release}."));
     Catalogue::releases().into_iter().find(is_of).unwrap_or_else(|| panic!("no rule set for {document}"))
 }

@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod adopted;
 mod damage;
 mod differences;
 mod documents;
 mod layout;
 mod samples;
+mod witness;

@@ -4,12 +4,13 @@ mod page;
 mod rules;
 mod violation;
 
-use page::{Ink, Page, counted, grouped};
+use page::{Ink, Page};
 
 use super::json::{Summary, route_name};
 use super::{Exit, HookState, HookStatus, Report, Source, exit_code};
 
 pub use page::Style;
+pub(crate) use page::{counted, grouped, wrap};
 
 /// Calls set apart, failed hooks and disagreements that are listed; JSON lists all.
 const LISTED_MAX: usize = 20;

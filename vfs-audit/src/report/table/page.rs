@@ -127,7 +127,7 @@ impl Page {
 }
 
 /// The text in lines of at most `width` characters, broken at blanks where that is possible; a leading blank is dropped.
-pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
+pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
     let width = width.max(8);
     let mut lines = vec![String::new()];
     let mut columns = 0;
@@ -164,7 +164,7 @@ fn break_of(fitting: &[char]) -> usize {
 }
 
 /// A number with its thousands apart.
-pub(super) fn grouped(number: u64) -> String {
+pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::new();
     for (at, digit) in digits.chars().enumerate() {
@@ -177,7 +177,7 @@ pub(super) fn grouped(number: u64) -> String {
 }
 
 /// A count and its noun: `1 hook`, `2 hooks`.
-pub(super) fn counted(count: u64, noun: &str) -> String {
+pub(crate) fn counted(count: u64, noun: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
     format!("{} {noun}{plural}", grouped(count))
 }

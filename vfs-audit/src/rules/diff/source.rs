@@ -58,7 +58,7 @@ pub enum OpenError {
     #[error(transparent)]
     Load(#[from] LoadError),
     /// The file could not be read.
-    #[error("cannot read {path}; name a release ({}), a document or a directory of rule files", releases())]
+    #[error("cannot read {path}")]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -74,10 +74,6 @@ pub enum OpenError {
         /// The file.
         path: PathBuf,
     },
-}
-
-fn releases() -> String {
-    Catalogue::releases().join(", ")
 }
 
 /// Opens what a user names: a release (`v6.12`), a document, or a directory of rule files (`DIR` or `DIR@v6.12`).

@@ -70,6 +70,13 @@ fn append(text: &mut String, line: &Line) {
     text.push_str(&line.collapsed());
 }
 
+impl SectionLine {
+    /// The line that a text is, as [`read`](super::read) would take it from a section.
+    pub(crate) fn of(text: &str) -> Option<Self> {
+        super::text::lines(text).first().and_then(section_line)
+    }
+}
+
 /// `all may block`, `All except … may block`, `All may block [not true, see below]`.
 fn section_line(line: &Line) -> Option<SectionLine> {
     let text = line.collapsed();

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::document::{Imported, fold};
 use super::vocabulary::{annotations, split_base};
-use crate::rules::{Op, Rule, Table, glob};
+use crate::rules::{Op, Table, glob};
 
 const FILE: &str = include_str!("../../../../rules/import/sentences.toml");
 
@@ -43,8 +43,10 @@ pub(crate) fn of_rule(id: &str) -> Option<&'static Sentence> {
 }
 
 impl Sentence {
-    fn is_of(&self, id: &str) -> bool {
-        self.rules.iter().any(|rule| glob::matches(rule, id))
+    /// Whether a rule is drawn from it.
+    pub(crate) fn is_of(&self, id: &str) -> bool {
+        // All rules of a sentence are of one table, and most sentences are of another than the id's.
+        self.is_in(id.split('.').next().unwrap_or_default()) && self.rules.iter().any(|rule| glob::matches(rule, id))
     }
 
     fn is_in(&self, table: &str) -> bool {
@@ -66,13 +68,6 @@ impl Sentence {
         let Some(note) = &self.or_note else { return false };
         cells.any(|cell| annotations(split_base(cell).1).is_some_and(|notes| notes.contains(note)))
     }
-}
-
-/// Where in the document a rule says it is drawn from, beyond its cells.
-pub(crate) fn pointer<'a>(op: &Op, rule: &'a Rule) -> &'a str {
-    let cited = rule.cites.iter().filter_map(|column| op.cells.iter().find(|cell| cell.column == *column));
-    let cells = cited.map(|cell| cell.text.as_str()).collect::<Vec<_>>().join("; ");
-    rule.document.strip_prefix(&cells).map_or("", |rest| rest.trim_start_matches("; "))
 }
 
 /// Sentences that a table's rules are drawn from: telling words, and the rules.
@@ -99,7 +94,14 @@ fn entry(sentence: &Sentence) -> (String, Vec<String>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rules::Catalogue;
+    use crate::rules::{Catalogue, Rule};
+
+    /// Where in the document a rule says it is drawn from, beyond its cells.
+    fn pointer<'a>(op: &Op, rule: &'a Rule) -> &'a str {
+        let cited = rule.cites.iter().filter_map(|column| op.cells.iter().find(|cell| cell.column == *column));
+        let cells = cited.map(|cell| cell.text.as_str()).collect::<Vec<_>>().join("; ");
+        rule.document.strip_prefix(&cells).map_or("", |rest| rest.trim_start_matches("; "))
+    }
 
     fn uncovered(catalogue: &Catalogue) -> Vec<&str> {
         let is_prose = |pointer: &str| pointer.starts_with("prose") || pointer.starts_with("footnote");
@@ -122,6 +124,7 @@ mod tests {
         for sentence in all() {
             assert!(!sentence.says.is_empty(), "{:?}", sentence.rules);
             for rule in &sentence.rules {
+                assert!(sentence.is_in(rule.split('.').next().unwrap()), "{rule} is of another table than the first");
                 assert!(ids.iter().any(|id| glob::matches(rule, id)), "{rule}");
             }
         }

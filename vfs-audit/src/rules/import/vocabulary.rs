@@ -98,6 +98,11 @@ impl ColumnKind {
         self == other || (is_lock(self) && is_lock(other))
     }
 
+    /// True for a column whose blank cells leave nothing open.
+    pub(crate) fn is_remark(self) -> bool {
+        self == Self::Note
+    }
+
     /// True when a text may be one whole cell of this kind.
     pub(crate) fn admits(self, text: &str) -> bool {
         let (base, rest) = split_base(text);
