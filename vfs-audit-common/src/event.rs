@@ -104,20 +104,26 @@ pub struct TaskLocks {
     pub held_len: u32,
     /// 1 when nothing was missed since the task was known to hold no lock.
     pub history_complete: u32,
+    /// 1 when a place was wanting for an exclusive holding: then one that is not noted means nothing.
+    pub exclusive_dropped: u32,
     /// Watched callbacks the task is in.
     pub watched_len: u32,
     /// Process id of the task.
     pub tgid: u32,
+    /// Always zero.
+    pub pad: u32,
     /// Lowest address of the task's kernel stack: code that runs on another stack runs in an interrupt.
     pub stack_base: u64,
-    /// Scratch: where the last probe ran.
-    pub stack_probe: u64,
+    /// Scratch of the programs on lock primitives.
+    pub scratch: u64,
     /// Scratch: objects by role of the invocation under way; beyond the plan's roles, what an earlier one left.
     pub roles: [u64; ROLES_MAX],
     /// Scratch: first 16 bytes of each lock slot, likewise.
     pub words: [[u64; 2]; SLOTS_MAX],
-    /// The held locks.
+    /// Shared holdings.
     pub held: [HeldLock; HELD_LOCKS_MAX],
+    /// Exclusive acquisitions, each at one of the places that its address gives; instance 0 = nothing here.
+    pub exclusive: [HeldLock; HELD_LOCKS_MAX],
     /// The watched callbacks, outermost first.
     pub watched: [WatchFrame; WATCHED_MAX],
 }
@@ -154,8 +160,10 @@ pub struct Event {
     pub held_len: u32,
     /// Bytes of `stack` in use (negative: an error number).
     pub stack_bytes: i32,
-    /// The task's held locks.
+    /// The task's shared holdings.
     pub held: [HeldLock; HELD_LOCKS_MAX],
+    /// The task's exclusive holdings; instance 0 = nothing here.
+    pub exclusive: [HeldLock; HELD_LOCKS_MAX],
     /// Kernel stack, innermost first.
     pub stack: [u64; STACK_DEPTH_MAX],
 }

@@ -19,14 +19,15 @@ const _: () = {
     assert!(size_of::<Control>() == 32);
     assert!(size_of::<HeldLock>() == 24);
     assert!(size_of::<WatchFrame>() == 48);
-    assert!(size_of::<TaskLocks>() == 40 + 8 * 8 + 8 * 16 + 16 * 24 + 4 * 48);
+    assert!(size_of::<TaskLocks>() == 48 + 8 * 8 + 8 * 16 + 2 * 16 * 24 + 4 * 48);
     assert!(offset_of!(Event, key) == 16);
     assert!(offset_of!(Event, comm) == 64);
     assert!(offset_of!(Event, roles) == 128);
     assert!(offset_of!(Event, words) == 256);
     assert!(offset_of!(Event, held) == 392);
-    assert!(offset_of!(Event, stack) == 776);
-    assert!(size_of::<Event>() == 1032);
+    assert!(offset_of!(Event, exclusive) == 776);
+    assert!(offset_of!(Event, stack) == 1160);
+    assert!(size_of::<Event>() == 1416);
 };
 
 /// Plain data for aya's maps: `repr(C)`, no padding (proved above), every bit pattern valid.

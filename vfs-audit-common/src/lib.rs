@@ -32,7 +32,8 @@ pub const WIRE_VERSION: u32 = 1;
 /// Helper number that stands for the kernel function `bpf_rdonly_cast` until the loader puts that function's number in its
 /// place; no kernel has so many helpers.
 pub const CAST_CALL: i32 = 0x7ff1;
-/// Locks one task can hold in its table; one more is counted as [`Loss::HeldTableFull`].
+/// Shared holdings one task can have in its table (one more is counted as [`Loss::HeldTableFull`]), and places for exclusive
+/// ones (one more is counted as [`Stat::SiteUnknown`]): a power of two.
 pub const HELD_LOCKS_MAX: usize = 16;
 /// Object roles one hook can read; a power of two, for masked indexing.
 pub const ROLES_MAX: usize = 8;

@@ -75,6 +75,7 @@ unsafe fn fill<C: EbpfContext>(ctx: &C, event: *mut Event, kind: u32, key: &Obse
         held::empty_released(locks, task);
         (*event).held_len = (*locks).held_len;
         copy(&raw mut (*event).held, &raw const (*locks).held);
+        copy(&raw mut (*event).exclusive, &raw const (*locks).exclusive);
         let bytes = (8 * STACK_DEPTH_MAX) as u32;
         (*event).stack_bytes = bpf_get_stack(ctx.as_ptr(), (&raw mut (*event).stack).cast(), bytes, 0) as i32;
     }

@@ -5,9 +5,9 @@
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
 use vfs_audit_common::{
     FLAG_AND_MASK, FLAG_IS_DIRECTORY, FLAG_PRESENT, FLAG_ROLES_DIFFER, FLAGS_MAX, FlagReader, HookPlan, LOCK_RWSEM,
-    LOCK_UNTRACKED, ModeBits, ROLE_STEPS_MAX, ROLES_MAX, RoleReader, SLOT_ABSENT, SLOT_OFFSETS_MAX,
-    SLOT_TRACKED_EXCLUSIVE, SLOT_TRACKED_NONE, SLOT_TRACKED_SHARED, SLOT_UNTRACKED, SLOT_WORD_FREE, SLOT_WORD_OTHER,
-    SLOT_WORD_READERS, SLOT_WORD_SELF, SLOT_WORD_UNREAD, SLOTS_MAX, SlotReader, Stat, TaskLocks,
+    LOCK_UNTRACKED, ROLE_STEPS_MAX, ROLES_MAX, RoleReader, SLOT_ABSENT, SLOT_OFFSETS_MAX, SLOT_TRACKED_EXCLUSIVE,
+    SLOT_TRACKED_NONE, SLOT_TRACKED_SHARED, SLOT_UNTRACKED, SLOT_WORD_FREE, SLOT_WORD_OTHER, SLOT_WORD_READERS,
+    SLOT_WORD_SELF, SLOT_WORD_UNREAD, SLOTS_MAX, SlotReader, Stat, TaskLocks,
 };
 
 use crate::{
@@ -27,8 +27,6 @@ const RWSEM_WRITER: u64 = 1;
 const RWSEM_READER_SHIFT: u32 = 8;
 /// Low bits of an owner word that are flags, for rwsem and mutex alike.
 const OWNER_FLAGS: u64 = 7;
-/// Stands for the mode of a lock whose kind is not tracked.
-const UNTRACKED: u32 = u32::MAX;
 /// `ERR_PTR` values lie above this address.
 const ERRORS_FROM: u64 = u64::MAX - 4095;
 
@@ -183,15 +181,20 @@ unsafe fn slot(reader: &SlotReader, locks: *mut TaskLocks, task: u64, words: *mu
             return SLOT_ABSENT;
         }
         let address = object + u64::from(reader.offset);
-        let mode = if reader.kind & LOCK_UNTRACKED == 0 { held::mode_of(locks, address) } else { UNTRACKED };
         let word = word(reader.kind & !LOCK_UNTRACKED, address, task, words);
-        let tracked = if mode == UNTRACKED {
+        let tracked = if reader.kind & LOCK_UNTRACKED != 0 {
             SLOT_UNTRACKED
-        } else if mode == ModeBits::Shared as u32 {
-            SLOT_TRACKED_SHARED
-        } else if mode != 0 && word == SLOT_WORD_SELF {
+        } else if word == SLOT_WORD_SELF {
             // Of exclusive holdings the table has the beginning only.
-            SLOT_TRACKED_EXCLUSIVE
+            if held::was_acquired_exclusively(locks, address) {
+                SLOT_TRACKED_EXCLUSIVE
+            } else if (*locks).exclusive_dropped != 0 {
+                SLOT_UNTRACKED
+            } else {
+                SLOT_TRACKED_NONE
+            }
+        } else if held::is_shared(locks, address) {
+            SLOT_TRACKED_SHARED
         } else {
             SLOT_TRACKED_NONE
         };

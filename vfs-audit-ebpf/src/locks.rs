@@ -43,15 +43,25 @@ pub(crate) fn caller<C: EbpfContext>(ctx: &C) -> u64 {
     0
 }
 
+/// `pointer` as a number.
+///
+/// # Safety
+/// `locks` is a live map value of the current task.
+#[inline(always)]
+unsafe fn number(locks: *mut TaskLocks, pointer: u64) -> u64 {
+    // Verifier: no arithmetic on pointers whose type it knows; through a map value they become numbers.
+    // SAFETY: by the caller.
+    unsafe {
+        core::ptr::write_volatile(&raw mut (*locks).scratch, pointer);
+        core::ptr::read_volatile(&raw const (*locks).scratch)
+    }
+}
+
 /// Whether the program runs in an interrupt: on another stack than the task's own.
 #[inline(always)]
 fn in_interrupt<C: EbpfContext>(ctx: &C, locks: *mut TaskLocks) -> bool {
-    // Verifier: no arithmetic on the context's address; through a map value it becomes a number.
     // SAFETY: a live map value of the current task.
-    let above = unsafe {
-        core::ptr::write_volatile(&raw mut (*locks).stack_probe, ctx.as_ptr() as u64);
-        core::ptr::read_volatile(&raw const (*locks).stack_probe).wrapping_sub((*locks).stack_base)
-    };
+    let above = unsafe { number(locks, ctx.as_ptr() as u64).wrapping_sub((*locks).stack_base) };
     above >= u64::from(offset!(thread_size))
 }
 
@@ -71,7 +81,15 @@ fn acquired<C: EbpfContext>(ctx: &C, instance: u64, mode: ModeBits) -> i32 {
     let task = task::current();
     if let Some(locks) = table(ctx, task::locks_of(task)) {
         // SAFETY: a live map value of the current task.
-        unsafe { held::acquire(locks, task, instance, mode, caller(ctx)) }
+        unsafe {
+            match mode {
+                ModeBits::Shared => held::acquire_shared(locks, instance, caller(ctx)),
+                ModeBits::Exclusive | ModeBits::Mutex => {
+                    let instance = number(locks, instance);
+                    held::acquire_exclusive(locks, task, instance, mode, caller(ctx));
+                }
+            }
+        }
     }
     0
 }
@@ -109,7 +127,7 @@ pub(crate) fn release(ctx: FEntryContext) -> i32 {
 pub(crate) fn downgrade(ctx: FEntryContext) -> i32 {
     if let Some(locks) = task::known(task::current()) {
         // SAFETY: a live map value of the current task.
-        unsafe { held::downgrade(locks, ctx.arg(0)) }
+        unsafe { held::acquire_shared(locks, ctx.arg(0), caller(&ctx)) }
     }
     0
 }

@@ -10,7 +10,7 @@ use aya_ebpf::{
     macros::raw_tracepoint,
     programs::RawTracePointContext,
 };
-use vfs_audit_common::{Loss, Stat, TASK_SLOTS, TaskLocks};
+use vfs_audit_common::{HeldLock, Loss, Stat, TASK_SLOTS, TaskLocks};
 
 use crate::{
     held,
@@ -18,18 +18,21 @@ use crate::{
     memory::read_u64,
 };
 
+const NOT_HELD: HeldLock = HeldLock { instance: 0, acquire_site: 0, mode: 0, pad: 0 };
 static EMPTY: TaskLocks = TaskLocks {
     task: 0,
     held_len: 0,
     history_complete: 0,
     watched_len: 0,
+    exclusive_dropped: 0,
     tgid: 0,
+    pad: 0,
     stack_base: 0,
-    stack_probe: 0,
+    scratch: 0,
     roles: [0; vfs_audit_common::ROLES_MAX],
     words: [[0; 2]; vfs_audit_common::SLOTS_MAX],
-    held: [vfs_audit_common::HeldLock { instance: 0, acquire_site: 0, mode: 0, pad: 0 };
-        vfs_audit_common::HELD_LOCKS_MAX],
+    held: [NOT_HELD; vfs_audit_common::HELD_LOCKS_MAX],
+    exclusive: [NOT_HELD; vfs_audit_common::HELD_LOCKS_MAX],
     watched: [vfs_audit_common::WatchFrame {
         hook: 0,
         sleeps: 0,
@@ -84,6 +87,7 @@ fn seldom(task: u64) -> Option<*mut TaskLocks> {
     unsafe {
         core::ptr::write_volatile(&raw mut (*locks).task, task);
         (*locks).held_len = 0;
+        (*locks).exclusive_dropped = 0;
         (*locks).watched_len = 0;
         (*locks).stack_base = read_u64(task + u64::from(offset!(task_stack))).unwrap_or(0);
         (*locks).history_complete = u32::from(since != 0 && born > since);
@@ -147,12 +151,13 @@ fn holds_nothing() {
     let holds = held::empty_released(locks, task);
     // SAFETY: a map value of the current task, which only its own programs write.
     unsafe {
-        if holds != 0 && (*locks).history_complete != 0 {
+        if (holds != 0 || (*locks).held_len != 0) && (*locks).history_complete != 0 {
             count(Stat::ReleaseMissed);
         }
         (*locks).held_len = 0;
         (*locks).watched_len = 0;
         (*locks).history_complete = 1;
+        (*locks).exclusive_dropped = 0;
     }
 }
 

@@ -188,7 +188,8 @@ impl<'a> Decoder<'a> {
         let inode = |(n, role): (usize, &super::plan::PlannedRole)| {
             (role.owner == "inode" && event.roles[n] != 0).then(|| (role.name.clone(), event.inos[n]))
         };
-        let held = event.held.iter().take(event.held_len as usize).filter(|lock| lock.instance != 0);
+        let shared = event.held.iter().take(event.held_len as usize);
+        let held = event.exclusive.iter().filter(|lock| lock.instance != 0).chain(shared);
         Example {
             task: Task { comm: name(&event.comm[..NAME_BYTES]), tid: event.tid, tgid: event.tgid },
             time_ns: event.time_ns,
