@@ -33,6 +33,7 @@ pub(super) fn run(args: &CompareArgs) -> anyhow::Result<Exit> {
         let catalogue = catalogue_of(args, &header, &mut catalogues)?;
         recordings.push(Related { opened, header, catalogue });
     }
+    prove(args, &catalogues)?;
     let mut runs = Vec::new();
     for recording in recordings {
         let catalogue = &catalogues[recording.catalogue].1;
@@ -77,9 +78,14 @@ fn catalogue_of(
         return Ok(known);
     }
     let catalogue = selection::catalogue(&args.rules, &release)?;
-    selection::prove(&catalogue, &args.filters, &[])?;
     catalogues.push((key, catalogue));
     Ok(catalogues.len() - 1)
+}
+
+/// Proves that every pattern names something in one of the rule sets: ops come and go with the releases.
+fn prove(args: &CompareArgs, catalogues: &[(String, Catalogue)]) -> anyhow::Result<()> {
+    let proofs = catalogues.iter().map(|(_, catalogue)| selection::prove(catalogue, &args.filters, &[]));
+    proofs.reduce(|one, other| one.or(other)).unwrap_or(Ok(()))
 }
 
 /// A recording as one run, or as one run per file system.

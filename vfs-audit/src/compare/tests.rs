@@ -138,11 +138,11 @@ fn what_was_not_observed_says_why() {
         hook("symlink", HookState::Absent, "no mounted file system has it"),
     ];
     let expected = [
-        ("rename.mutex", "7 invocations of inode_operations.rename, none of them with: cross_directory"),
+        ("rename.mutex", "invocations of the op, but none with: cross_directory"),
         ("mkdir", "not observable: no field i_rwsem"),
-        ("link", "no invocation of inode_operations.link; callbacks watched: 1"),
-        ("symlink", "inode_operations.symlink was not watched: no mounted file system has it"),
-        ("create", "no invocation of inode_operations.create"),
+        ("link", "no invocation of the op, whose callbacks were watched"),
+        ("symlink", "the op was not watched: no mounted file system has it"),
+        ("create", "no invocation of the op"),
     ];
     for (rule, why) in expected {
         assert_eq!(told(&runs, rule), (Verdict::Unobserved, Relation::Unobserved, why.to_owned()), "{rule}");
@@ -227,6 +227,8 @@ fn every_rule_of_every_run_has_a_line_and_every_line_that_is_no_agreement_a_reas
     assert_eq!(comparison.summary.values().sum::<usize>(), comparison.rules.len());
     let text = render(&comparison);
     for line in &comparison.rules {
-        assert!(text.contains(line.rule.split_once('.').unwrap().1), "{} is not in the table", line.rule);
+        let (_, name) = line.rule.split_once('.').unwrap();
+        let whole_op = format!("{}.*", name.split('.').next().unwrap());
+        assert!(text.contains(name) || text.contains(&whole_op), "{} is not in the table", line.rule);
     }
 }
