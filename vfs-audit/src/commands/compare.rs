@@ -85,7 +85,7 @@ fn catalogue_of(
 /// Proves that every pattern names something in one of the rule sets: ops come and go with the releases.
 fn prove(args: &CompareArgs, catalogues: &[(String, Catalogue)]) -> anyhow::Result<()> {
     let proofs = catalogues.iter().map(|(_, catalogue)| selection::prove(catalogue, &args.filters, &[]));
-    proofs.reduce(|one, other| one.or(other)).unwrap_or(Ok(()))
+    proofs.reduce(anyhow::Result::or).unwrap_or(Ok(()))
 }
 
 /// A recording as one run, or as one run per file system.

@@ -210,7 +210,7 @@ impl Comparison {
 fn ids<'r>(runs: &'r [Run<'_>]) -> Vec<&'r str> {
     let asked: BTreeSet<&str> =
         runs.iter().flat_map(|run| &run.findings.rules).map(|found| found.id.as_str()).collect();
-    let mut tables: Vec<(&str, Vec<(&str, Vec<&str>)>)> = Vec::new();
+    let mut tables: Named<'r, Named<'r, Vec<&str>>> = Vec::new();
     for (table, op) in runs.iter().flat_map(|run| run.catalogue.ops()) {
         let ops = entry(&mut tables, &table.name);
         let rules = entry(ops, &op.name);
@@ -223,10 +223,13 @@ fn ids<'r>(runs: &'r [Run<'_>]) -> Vec<&'r str> {
     tables.into_iter().flat_map(|(_, ops)| ops).flat_map(|(_, rules)| rules).collect()
 }
 
-/// The list under a name, made where there is none.
-fn entry<'l, 'n, T>(list: &'l mut Vec<(&'n str, Vec<T>)>, name: &'n str) -> &'l mut Vec<T> {
+/// Things by name, in the order in which the names first appear.
+type Named<'n, T> = Vec<(&'n str, T)>;
+
+/// What stands under a name, made where there is nothing.
+fn entry<'l, 'n, T: Default>(list: &'l mut Named<'n, T>, name: &'n str) -> &'l mut T {
     let at = list.iter().position(|(known, _)| *known == name).unwrap_or_else(|| {
-        list.push((name, Vec::new()));
+        list.push((name, T::default()));
         list.len() - 1
     });
     &mut list[at].1

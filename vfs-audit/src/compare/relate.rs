@@ -1,6 +1,7 @@
 //! One run at one rule: how it stands to what is documented, and why, from what the run says.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use super::{Cell, Relation, Run};
 use crate::checker::{RuleVerdict, Verdict, Violation};
@@ -90,7 +91,7 @@ fn causes(asked: &Asked<'_>) -> String {
     });
     let mut text = told.collect::<Vec<_>>().join("; ");
     if rest > 0 {
-        text.push_str(&format!("; and {rest} more ways"));
+        let _ = write!(text, "; and {rest} more ways");
     }
     text
 }

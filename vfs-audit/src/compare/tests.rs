@@ -36,7 +36,9 @@ fn seen(op: &str, role: &str, (word, tracked): (Word, Tracked), count: u64) -> O
 
 fn run<'c>(catalogue: &'c Catalogue, source: Source, observations: &[Observation], options: Options) -> Run<'c> {
     let mut checker = Checker::new(catalogue, options).recording_all_states();
-    observations.iter().for_each(|observation| checker.feed(observation));
+    for observation in observations {
+        checker.feed(observation);
+    }
     let about = About { name: "run.vfa".into(), source, rules: catalogue.name.clone(), ..About::default() };
     Run { about, catalogue, findings: checker.finish(), hooks: Vec::new() }
 }
