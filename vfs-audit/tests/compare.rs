@@ -7,7 +7,7 @@ mod expect;
 #[path = "report/sample.rs"]
 mod sample;
 
-use as_user::{Scratch, header, json, recording, run};
+use as_user::{Refusal, Scratch, header, json, recording, refused, run};
 use vfs_audit::observation::{LockEvidence, LockReading, Observation, Tracked, Word};
 use vfs_audit::recording::{End, Header, Writer};
 use vfs_audit::report::{Addresses, KernelInfo, Loss, Source};
@@ -155,15 +155,11 @@ fn an_incomplete_run_is_named_and_makes_the_comparison_incomplete() {
 fn what_cannot_be_compared_says_why_and_what_to_do() {
     let scratch = three_runs("compare-refused");
     scratch.file("not.vfa", "hello");
-    let cases: [(&[&str], &str, &str); 4] = [
+    let cases: [Refusal; 4] = [
         (&["compare", "none.vfa"], "opening the recording none.vfa", "see that the file is there"),
         (&["compare", "6.1.vfa", "not.vfa"], "not a vfs-audit recording", "`vfs-audit record -o FILE`"),
         (&["compare", "6.1.vfa", "--rules", "v9"], "there is no rule set `v9`", "use `auto`"),
         (&["compare", "6.1.vfa", "--op", "no_op"], "no op matches `no_op`", "rules list"),
     ];
-    for (arguments, message, hint) in cases {
-        let (code, out, err) = run(&scratch, arguments);
-        assert_eq!((code, out.as_str()), (2, ""), "{arguments:?}");
-        assert!(err.contains(message) && err.contains(hint), "{arguments:?}: {err}");
-    }
+    refused(&scratch, &cases);
 }

@@ -7,7 +7,7 @@ mod expect;
 #[path = "report/sample.rs"]
 mod sample;
 
-use as_user::{Scratch, json, recording, run};
+use as_user::{Refusal, Scratch, json, recording, refused, run};
 use vfs_audit::observation::{LockEvidence, LockReading, Observation, Tracked, Word};
 use vfs_audit::report::Loss;
 
@@ -240,7 +240,7 @@ fn what_is_not_there_is_one_clear_error_with_what_to_do() {
     let scratch = Scratch::new("rules-refused");
     scratch.file("note.txt", "a note on something else\n");
     assert!(std::fs::create_dir_all(scratch.0.join("empty")).is_ok());
-    let cases: [(&[&str], &str, &str); 9] = [
+    let cases: [Refusal; 9] = [
         (&["rules", "list", "--rules", "v9"], "there is no rule set `v9`", "use `auto`, one of v5.4"),
         (&["rules", "list", "--rules", "empty"], "there is no rule file", "name a directory of rule files"),
         (&["rules", "list", "--rules", "note.txt"], "holds no section on an operations table", "locking.rst"),
@@ -255,9 +255,5 @@ fn what_is_not_there_is_one_clear_error_with_what_to_do() {
         (&["rules", "diff", "v6.12", "none"], "cannot read none", "name a release"),
         (&["rules", "diff", "v6.12", "note.txt"], "holds no section", "a document"),
     ];
-    for (arguments, message, hint) in cases {
-        let (code, out, err) = run(&scratch, arguments);
-        assert_eq!((code, out.as_str()), (2, ""), "{arguments:?}");
-        assert!(err.starts_with("vfs-audit: ") && err.contains(message) && err.contains(hint), "{arguments:?}: {err}");
-    }
+    refused(&scratch, &cases);
 }
