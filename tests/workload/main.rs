@@ -5,6 +5,7 @@
 mod acl;
 mod attributes;
 mod bpf;
+mod churn;
 mod data;
 mod file_systems;
 mod kill;
@@ -29,6 +30,7 @@ const USAGE: &str = "\
 usage: vfs-workload all DIR [--rounds N]           every directory below DIR, each taken for a file system
        vfs-workload NAME DIR [--rounds N]          the file system at DIR, reported as NAME
        vfs-workload stress DIR [--tasks T] [--seconds S]
+       vfs-workload churn DIR [--rounds N]         metadata and data churn; prints nanoseconds per round
        vfs-workload fault NAME[:ok] DIR            commit one fault of vfs_faulty.ko, or make its call correctly
        vfs-workload faults DIR [--ok] [--quiet-only]  all of them; --quiet-only leaves out those that the kernel warns of
        vfs-workload bpf-count                      programs, maps, links, kprobes and traced functions in the kernel
@@ -85,6 +87,7 @@ fn run(arguments: &[String]) -> Result<End> {
         ["kill", directory, "--", ..] => say(&kill::check(Path::new(directory), &arguments[3..])?)?,
         ["fault", name, directory] => return one_fault(name, Path::new(directory)),
         ["faults", directory, options @ ..] => all_faults(Path::new(directory), options)?,
+        ["churn", directory, options @ ..] => churn(Path::new(directory), options)?,
         ["stress", directory, options @ ..] => stress(Path::new(directory), options)?,
         ["all", directory, options @ ..] => {
             let directories = file_systems::below(Path::new(directory))?;
@@ -136,6 +139,12 @@ fn stress(directory: &Path, options: &[&str]) -> Result<()> {
     let (tasks, seconds) = (number(options, "--tasks", 4)?, number(options, "--seconds", 10)?);
     let calls = stress::run(directory, tasks, Duration::from_secs(seconds.into()))?;
     say(&format!("stress {}: {tasks} tasks, {seconds} s, {calls} calls", directory.display()))
+}
+
+fn churn(directory: &Path, options: &[&str]) -> Result<()> {
+    let rounds = rounds(options)?;
+    let nanoseconds = churn::run(directory, rounds)?;
+    say(&format!("churn {} {rounds} iters {nanoseconds} ns/iter", directory.display()))
 }
 
 fn one_fault(name: &str, directory: &Path) -> Result<End> {

@@ -70,8 +70,8 @@ pub struct HeldLock {
     pub acquire_site: u64,
     /// `ModeBits` as a number.
     pub mode: u32,
-    /// How often it is held (a shared lock taken twice).
-    pub depth: u32,
+    /// Always zero.
+    pub pad: u32,
 }
 
 /// A callback that is being watched for sleeping, kept from its entry to its exit.
@@ -106,8 +106,8 @@ pub struct TaskLocks {
     pub history_complete: u32,
     /// Watched callbacks the task is in.
     pub watched_len: u32,
-    /// Always zero.
-    pub pad: u32,
+    /// Process id of the task.
+    pub tgid: u32,
     /// Lowest address of the task's kernel stack: code that runs on another stack runs in an interrupt.
     pub stack_base: u64,
     /// Scratch: where the last probe ran.

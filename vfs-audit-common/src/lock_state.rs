@@ -29,12 +29,14 @@ pub const SLOT_TRACKED_EXCLUSIVE: u8 = 0x20;
 /// Locks of this kind are not tracked in this run.
 pub const SLOT_UNTRACKED: u8 = 0x30;
 
-/// Mode of a held lock on the wire: `1` shared, `2` exclusive.
+/// Mode of a held lock on the wire; that of a lock which one task alone can hold says how its word names the holder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum ModeBits {
     /// Held shared (a reader).
     Shared = 1,
-    /// Held exclusive (a writer, or a mutex).
+    /// An rwsem, held exclusive.
     Exclusive = 2,
+    /// A mutex.
+    Mutex = 3,
 }

@@ -67,3 +67,9 @@ pub enum Stat {
     /// Invocations by user tasks whose lock history is incomplete: a system call will mend it.
     IncompleteUser = 4,
 }
+
+impl Stat {
+    /// Every figure, in the order of its counter.
+    pub const ALL: [Self; STATS_LEN] =
+        [Self::IncompleteHistory, Self::SiteUnknown, Self::ReleaseMissed, Self::InInterrupt, Self::IncompleteUser];
+}

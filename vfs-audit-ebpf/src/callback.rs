@@ -5,7 +5,7 @@ use core::ptr::write_volatile;
 use aya_ebpf::{
     EbpfContext,
     bindings::{BPF_NOEXIST, pt_regs},
-    helpers::generated::{bpf_get_attach_cookie, bpf_get_current_pid_tgid, bpf_get_func_arg, bpf_get_func_ip},
+    helpers::generated::{bpf_get_attach_cookie, bpf_get_func_arg, bpf_get_func_ip},
     macros::{fentry, fexit, kprobe, kretprobe},
     maps::PerCpuArray,
     programs::{FEntryContext, FExitContext, ProbeContext, RetProbeContext},
@@ -120,10 +120,8 @@ fn bump(counters: &PerCpuArray<u64>, hook: u32) {
 }
 
 #[inline(always)]
-fn observe<C: EbpfContext>(ctx: &C, seen: &Invocation) {
+fn observe<C: EbpfContext>(ctx: &C, seen: &Invocation, (task, locks): (u64, *mut TaskLocks)) {
     let Some(plan) = PLANS.get(seen.hook) else { return lose(Loss::PlanMissing) };
-    let task = task::current();
-    let Some(locks) = task::locks_of(task) else { return };
     // SAFETY: a live map value of the current task.
     let table = unsafe {
         facts::roles(plan, &seen.args, locks);
@@ -177,19 +175,21 @@ fn from_registers(ctx: &ProbeContext) -> Invocation {
     Invocation { hook: hook_of(ctx), args, caller: fast_u64(stack_pointer), stack_pointer }
 }
 
-/// Whether the current process's invocations are wanted.
+/// The current task and its table, when its process's invocations are wanted.
 #[inline(always)]
-fn wanted(control: &Control) -> bool {
-    // SAFETY: the helper takes nothing.
-    let tgid = unsafe { bpf_get_current_pid_tgid() } >> 32;
-    tgid != control.own_tgid && (control.tgid == 0 || tgid == control.tgid)
+fn wanted(control: &Control) -> Option<(u64, *mut TaskLocks)> {
+    let task = task::current();
+    let locks = task::locks_of(task)?;
+    // SAFETY: a live map value of the current task.
+    let tgid = u64::from(unsafe { (*locks).tgid });
+    (tgid != control.own_tgid && (control.tgid == 0 || tgid == control.tgid)).then_some((task, locks))
 }
 
 /// A callback's entry, by kprobe.multi or single kprobes; the cookie is the hook number.
 #[kprobe]
 pub(crate) fn callback_entry(ctx: ProbeContext) -> u32 {
-    if enabled().is_some_and(wanted) {
-        observe(&ctx, &from_registers(&ctx));
+    if let Some(task) = enabled().and_then(wanted) {
+        observe(&ctx, &from_registers(&ctx), task);
     }
     0
 }
@@ -212,9 +212,7 @@ fn hook_by_address(ctx: *mut core::ffi::c_void) -> Option<u32> {
 /// A callback's entry, by fentry: where there are no kprobes.
 #[fentry(function = "vfs_create")]
 pub(crate) fn callback_fentry(ctx: FEntryContext) -> i32 {
-    if !enabled().is_some_and(wanted) {
-        return 0;
-    }
+    let Some(task) = enabled().and_then(wanted) else { return 0 };
     let Some(hook) = hook_by_address(ctx.as_ptr()) else {
         lose(Loss::PlanMissing);
         return 0;
@@ -228,7 +226,7 @@ pub(crate) fn callback_fentry(ctx: FEntryContext) -> i32 {
     let last = arg(5);
     let args: Args = [arg(0), arg(1), arg(2), arg(3), arg(4), last, last, last];
     let seen = Invocation { hook, args, caller: crate::locks::caller(&ctx), stack_pointer: ctx.as_ptr() as u64 };
-    observe(&ctx, &seen);
+    observe(&ctx, &seen, task);
     0
 }
 

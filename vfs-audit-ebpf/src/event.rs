@@ -12,13 +12,14 @@ use vfs_audit_common::{
 };
 
 use crate::{
+    held,
     maps::{EVENTS, lose, offset},
     memory::read_u64,
 };
 
 /// Ships the first invocation of `key`.
 #[inline(always)]
-pub(crate) fn first_sight<C: EbpfContext>(ctx: &C, key: &ObservationKey, locks: *const TaskLocks) {
+pub(crate) fn first_sight<C: EbpfContext>(ctx: &C, key: &ObservationKey, locks: *mut TaskLocks) {
     let Some(mut entry) = EVENTS.reserve::<Event>(0) else { return lose(Loss::EventRingFull) };
     let event = entry.as_mut_ptr();
     // SAFETY: `event` is the reserved record; every field is written before it is submitted.
@@ -36,7 +37,7 @@ pub(crate) fn first_sight<C: EbpfContext>(ctx: &C, key: &ObservationKey, locks: 
 
 /// Ships a sleep inside a watched callback, with the stack of the sleep.
 #[inline(always)]
-pub(crate) fn sleep<C: EbpfContext>(ctx: &C, key: &ObservationKey, locks: *const TaskLocks) {
+pub(crate) fn sleep<C: EbpfContext>(ctx: &C, key: &ObservationKey, locks: *mut TaskLocks) {
     let Some(mut entry) = EVENTS.reserve::<Event>(0) else { return lose(Loss::EventRingFull) };
     let event = entry.as_mut_ptr();
     // SAFETY: `event` is the reserved record; every field is written before it is submitted.
@@ -58,7 +59,8 @@ unsafe fn copy<T>(to: *mut T, from: *const T) {
 
 /// Everything but roles, inode numbers and words.
 #[inline(always)]
-unsafe fn fill<C: EbpfContext>(ctx: &C, event: *mut Event, kind: u32, key: &ObservationKey, locks: *const TaskLocks) {
+unsafe fn fill<C: EbpfContext>(ctx: &C, event: *mut Event, kind: u32, key: &ObservationKey, locks: *mut TaskLocks) {
+    let task = unsafe { (*locks).task };
     // SAFETY: by the caller, `event` is a reserved record and `locks` a live map value.
     unsafe {
         (*event).kind = kind;
@@ -70,6 +72,7 @@ unsafe fn fill<C: EbpfContext>(ctx: &C, event: *mut Event, kind: u32, key: &Obse
         (*event).tgid = (ids >> 32) as u32;
         bpf_get_current_comm((&raw mut (*event).comm).cast(), NAME_BYTES as u32);
         names(event, key.sb);
+        held::empty_released(locks, task);
         (*event).held_len = (*locks).held_len;
         copy(&raw mut (*event).held, &raw const (*locks).held);
         let bytes = (8 * STACK_DEPTH_MAX) as u32;

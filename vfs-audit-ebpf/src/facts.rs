@@ -162,8 +162,12 @@ unsafe fn word(kind: u8, address: u64, task: u64, words: *mut [u64; 2]) -> u8 {
     unsafe {
         (*words)[0] = fast_u64(address);
         (*words)[1] = fast_u64(address + 8);
-        // Zeros may also mean that nothing could be read, and that must not pass for a free lock: ask the helper.
-        if (*words)[0] == 0 && bpf_probe_read_kernel(words.cast(), 16, address as *const _) != 0 {
+        // Zeros may also mean that nothing could be read, and that must not pass for a free lock: a lock that can be read
+        // has a list of waiters behind its word, which is never all zero; where it seems to be, ask the helper.
+        if (*words)[0] == 0
+            && fast_u64(address + 16) | fast_u64(address + 24) == 0
+            && bpf_probe_read_kernel(words.cast(), 16, address as *const _) != 0
+        {
             return SLOT_WORD_UNREAD;
         }
         if kind == LOCK_RWSEM { rwsem_word((*words)[0], (*words)[1], task) } else { mutex_word((*words)[0], task) }
@@ -180,17 +184,18 @@ unsafe fn slot(reader: &SlotReader, locks: *mut TaskLocks, task: u64, words: *mu
         }
         let address = object + u64::from(reader.offset);
         let mode = if reader.kind & LOCK_UNTRACKED == 0 { held::mode_of(locks, address) } else { UNTRACKED };
+        let word = word(reader.kind & !LOCK_UNTRACKED, address, task, words);
         let tracked = if mode == UNTRACKED {
             SLOT_UNTRACKED
-        } else if mode == ModeBits::Exclusive as u32 {
-            SLOT_TRACKED_EXCLUSIVE
         } else if mode == ModeBits::Shared as u32 {
             SLOT_TRACKED_SHARED
+        } else if mode != 0 && word == SLOT_WORD_SELF {
+            // Of exclusive holdings the table has the beginning only.
+            SLOT_TRACKED_EXCLUSIVE
         } else {
             SLOT_TRACKED_NONE
         };
-        let word = word(reader.kind & !LOCK_UNTRACKED, address, task, words);
-        if word == SLOT_WORD_FREE && tracked != SLOT_TRACKED_NONE && tracked != SLOT_UNTRACKED {
+        if word == SLOT_WORD_FREE && tracked == SLOT_TRACKED_SHARED {
             // A release was missed: the word is right, and the rest of the table is in doubt until the task is next
             // seen to hold no lock.
             count(Stat::ReleaseMissed);

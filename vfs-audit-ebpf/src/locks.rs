@@ -13,7 +13,7 @@ use vfs_audit_common::{ModeBits, Stat, TaskLocks};
 
 use crate::{
     held,
-    maps::{count, enabled, offset},
+    maps::{count, offset},
     memory::fast_u64,
     task,
 };
@@ -68,12 +68,10 @@ fn table<C: EbpfContext>(ctx: &C, locks: Option<*mut TaskLocks>) -> Option<*mut 
 
 #[inline(always)]
 fn acquired<C: EbpfContext>(ctx: &C, instance: u64, mode: ModeBits) -> i32 {
-    if enabled().is_none() {
-        return 0;
-    }
-    if let Some(locks) = table(ctx, task::locks_of(task::current())) {
+    let task = task::current();
+    if let Some(locks) = table(ctx, task::locks_of(task)) {
         // SAFETY: a live map value of the current task.
-        unsafe { held::acquire(locks, instance, mode, || caller(ctx)) }
+        unsafe { held::acquire(locks, task, instance, mode, caller(ctx)) }
     }
     0
 }
@@ -84,14 +82,20 @@ pub(crate) fn acquire_shared(ctx: FEntryContext) -> i32 {
     acquired(&ctx, ctx.arg(0), ModeBits::Shared)
 }
 
-/// `down_write`, `mutex_lock`: exclusive from here on.
+/// `down_write`: exclusive from here on.
 #[fentry(function = "down_write")]
 pub(crate) fn acquire_exclusive(ctx: FEntryContext) -> i32 {
     acquired(&ctx, ctx.arg(0), ModeBits::Exclusive)
 }
 
-/// `up_read`, `up_write`, `mutex_unlock`.
-#[fentry(function = "up_write")]
+/// `mutex_lock`: exclusive from here on.
+#[fentry(function = "mutex_lock")]
+pub(crate) fn acquire_mutex(ctx: FEntryContext) -> i32 {
+    acquired(&ctx, ctx.arg(0), ModeBits::Mutex)
+}
+
+/// `up_read`.
+#[fentry(function = "up_read")]
 pub(crate) fn release(ctx: FEntryContext) -> i32 {
     if let Some(locks) = table(&ctx, task::known(task::current())) {
         // SAFETY: a live map value of the current task.
@@ -132,11 +136,11 @@ acquired_by_result!(
     acquire_shared_if_nonzero, "down_read_trylock", 1, ModeBits::Shared, |result| result != 0
 );
 acquired_by_result!(
-    /// `down_write_killable`, `mutex_lock_killable`, `mutex_lock_interruptible`: 0 = acquired.
+    /// `down_write_killable`: 0 = acquired.
     acquire_exclusive_if_zero, "down_write_killable", 1, ModeBits::Exclusive, |result| result == 0
 );
 acquired_by_result!(
-    /// `down_write_trylock`, `mutex_trylock`: not 0 = acquired.
+    /// `down_write_trylock`: not 0 = acquired.
     acquire_exclusive_if_nonzero, "down_write_trylock", 1, ModeBits::Exclusive, |result| result != 0
 );
 acquired_by_result!(
@@ -148,10 +152,22 @@ acquired_by_result!(
     acquire_exclusive_if_zero_2, "down_write_killable_nested", 2, ModeBits::Exclusive, |result| result == 0
 );
 acquired_by_result!(
+    /// `mutex_lock_killable`, `mutex_lock_interruptible`: 0 = acquired.
+    acquire_mutex_if_zero, "mutex_lock_killable", 1, ModeBits::Mutex, |result| result == 0
+);
+acquired_by_result!(
+    /// `mutex_trylock`: not 0 = acquired.
+    acquire_mutex_if_nonzero, "mutex_trylock", 1, ModeBits::Mutex, |result| result != 0
+);
+acquired_by_result!(
+    /// `mutex_lock_killable_nested(lock, subclass)` of debug kernels.
+    acquire_mutex_if_zero_2, "mutex_lock_killable_nested", 2, ModeBits::Mutex, |result| result == 0
+);
+acquired_by_result!(
     /// `_mutex_trylock_nest_lock(lock, nest)` of debug kernels.
-    acquire_exclusive_if_nonzero_2, "_mutex_trylock_nest_lock", 2, ModeBits::Exclusive, |result| result != 0
+    acquire_mutex_if_nonzero_2, "_mutex_trylock_nest_lock", 2, ModeBits::Mutex, |result| result != 0
 );
 acquired_by_result!(
     /// `_mutex_lock_killable(lock, subclass, nest)` of debug kernels.
-    acquire_exclusive_if_zero_3, "_mutex_lock_killable", 3, ModeBits::Exclusive, |result| result == 0
+    acquire_mutex_if_zero_3, "_mutex_lock_killable", 3, ModeBits::Mutex, |result| result == 0
 );

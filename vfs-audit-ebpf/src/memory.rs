@@ -19,7 +19,7 @@ pub(crate) fn read_u64(address: u64) -> Option<u64> {
     (failed == 0).then_some(value)
 }
 
-/// Reads 8 bytes the fast way; 0 where nothing can be read. Only for programs that the raw loader loads.
+/// Reads 8 bytes the fast way; 0 where nothing can be read.
 #[inline(always)]
 pub(crate) fn fast_u64(address: u64) -> u64 {
     let kind = offset!(cast_type);

@@ -4,12 +4,16 @@
 //! system call, where user tasks hold no lock.
 
 use aya_ebpf::{
-    EbpfContext as _, bindings::BPF_NOEXIST, helpers::generated::bpf_get_current_task, macros::raw_tracepoint,
+    EbpfContext as _,
+    bindings::BPF_NOEXIST,
+    helpers::generated::{bpf_get_current_pid_tgid, bpf_get_current_task},
+    macros::raw_tracepoint,
     programs::RawTracePointContext,
 };
 use vfs_audit_common::{Loss, Stat, TASK_SLOTS, TaskLocks};
 
 use crate::{
+    held,
     maps::{PLACES, TASKS, TASKS_ASIDE, count, lose, offset, tracked_since},
     memory::read_u64,
 };
@@ -19,12 +23,12 @@ static EMPTY: TaskLocks = TaskLocks {
     held_len: 0,
     history_complete: 0,
     watched_len: 0,
-    pad: 0,
+    tgid: 0,
     stack_base: 0,
     stack_probe: 0,
     roles: [0; vfs_audit_common::ROLES_MAX],
     words: [[0; 2]; vfs_audit_common::SLOTS_MAX],
-    held: [vfs_audit_common::HeldLock { instance: 0, acquire_site: 0, mode: 0, depth: 0 };
+    held: [vfs_audit_common::HeldLock { instance: 0, acquire_site: 0, mode: 0, pad: 0 };
         vfs_audit_common::HELD_LOCKS_MAX],
     watched: [vfs_audit_common::WatchFrame {
         hook: 0,
@@ -78,10 +82,12 @@ fn seldom(task: u64) -> Option<*mut TaskLocks> {
     let since = tracked_since();
     // SAFETY: a map value of the current task, which only its own programs write.
     unsafe {
+        core::ptr::write_volatile(&raw mut (*locks).task, task);
         (*locks).held_len = 0;
         (*locks).watched_len = 0;
         (*locks).stack_base = read_u64(task + u64::from(offset!(task_stack))).unwrap_or(0);
         (*locks).history_complete = u32::from(since != 0 && born > since);
+        (*locks).tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
     }
     Some(locks)
 }
@@ -136,10 +142,12 @@ fn holds_nothing() {
     if tracked_since() == 0 {
         return;
     }
-    let Some(locks) = locks_of(current()) else { return };
+    let task = current();
+    let Some(locks) = locks_of(task) else { return };
+    let holds = held::empty_released(locks, task);
     // SAFETY: a map value of the current task, which only its own programs write.
     unsafe {
-        if (*locks).held_len != 0 && (*locks).history_complete != 0 {
+        if holds != 0 && (*locks).history_complete != 0 {
             count(Stat::ReleaseMissed);
         }
         (*locks).held_len = 0;

@@ -98,13 +98,11 @@ fn in_vm(kernel: &str, daemon: &Path, workload: &Path, out: &Path) -> Result<i32
 
 /// `run` with both reports into `directory`, up to the command that is audited.
 fn run_arguments(directory: &Path) -> Vec<String> {
-    let mut arguments = vec!["run".to_owned()];
-    for (format, name) in REPORTS {
-        let file = directory.join(name).to_string_lossy().into_owned();
-        arguments.extend(["--format".into(), format.into(), "-o".into(), file]);
-    }
-    arguments.push("--".into());
-    arguments
+    let file = |name: &str| directory.join(name).to_string_lossy().into_owned();
+    let [(format, name), (other_format, other_name)] = REPORTS;
+    let also = format!("{other_format}:{}", file(other_name));
+    let words = ["run", "--format", format, "-o", &file(name), "--also", &also, "--"];
+    words.map(str::to_owned).to_vec()
 }
 
 fn say_what_next(out: &Path, code: i32) {
@@ -130,7 +128,7 @@ mod tests {
 
     #[test]
     fn both_reports_are_asked_for_before_the_audited_command() {
-        let expected = "run --format table -o /out/report.txt --format json -o /out/report.json --";
+        let expected = "run --format table -o /out/report.txt --also json:/out/report.json --";
         assert_eq!(run_arguments(Path::new("/out")).join(" "), expected);
     }
 }

@@ -3,6 +3,7 @@
 
 pub mod archive;
 pub mod audit;
+pub mod bench;
 pub mod build;
 pub mod kernel_module;
 pub mod kernels;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use xtask::{audit, build, setup, test, vm};
+use xtask::{audit, bench, build, setup, test, vm};
 
 /// Set-up, build, VM harness, audit and test of vfs-audit.
 #[derive(Debug, Parser)]
@@ -25,6 +25,8 @@ enum Task {
     Audit(audit::Args),
     /// Run the unit tests, the eBPF build and the live tests on real kernels in VMs.
     Test(test::Args),
+    /// Measure what an audit costs, in instructions of a guest.
+    Bench(bench::Args),
     /// Run a command in a VM on a kernel of Debian's, or your own.
     Vm(vm::Args),
     /// Build a kernel module, by default the faulty one of the live tests, for a kernel of Debian's.
@@ -54,6 +56,7 @@ fn perform(task: Task) -> Result<i32> {
         Task::Build(args) => build::run(&args).map(|_| 0),
         Task::Audit(args) => audit::run(&args),
         Task::Test(args) => test::run(&args),
+        Task::Bench(args) => bench::run(&args),
         Task::Vm(args) => vm::run(&args),
         Task::Module(args) => xtask::kernel_module::run(&args).map(|()| 0),
     }

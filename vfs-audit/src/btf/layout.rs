@@ -70,10 +70,8 @@ impl Btf {
 
     /// Size in bytes of struct `name`.
     pub fn size_of(&self, name: &str) -> Option<u32> {
-        match self.kind(self.struct_named(name)?) {
-            TypeKind::Struct(size, _) => Some(size),
-            _ => None,
-        }
+        let TypeKind::Struct(size, _) = self.kind(self.struct_named(name)?) else { return None };
+        Some(size)
     }
 
     /// Follows `path` from an object of struct `owner`: the steps, and the struct at the end.
@@ -138,10 +136,8 @@ impl Btf {
     /// The name by which a rule calls an argument's type.
     fn argument_name(&self, id: TypeId) -> String {
         let id = self.strip_modifiers(id);
-        match self.kind(id) {
-            TypeKind::Pointer(to) => self.name(self.strip_modifiers(to)).to_owned(),
-            _ => self.name(id).to_owned(),
-        }
+        let named = if let TypeKind::Pointer(to) = self.kind(id) { self.strip_modifiers(to) } else { id };
+        self.name(named).to_owned()
     }
 }
 

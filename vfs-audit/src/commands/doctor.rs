@@ -96,7 +96,7 @@ fn examine(release: &str, findings: &mut Vec<Finding>) -> bool {
         find("refused", true, refused.clone());
     }
     for (hook, why) in session.hooks().filter_map(|(hook, fate)| Some((hook, fate?.attached.as_ref().err()?))) {
-        find("failed", true, format!("{}: {why}", hook.callback));
+        find("failed", true, format!("{}: {}", hook.callback, why.reason()));
     }
     attached > 0
 }

@@ -19,7 +19,7 @@ use crate::{
     kernel::KernelRelease,
     report::{AuditedCommand, HookState, HookStatus, KernelInfo, Loss, Tracker},
     rules::Catalogue,
-    tracer::{Brought, ObjectError, Session, TracerError, Wanted},
+    tracer::{Brought, ObjectError, Session, TracerError, Unattached, Wanted},
 };
 
 /// Between two looks at the ring buffer and at what is attached.
@@ -178,7 +178,9 @@ fn tend(session: &mut Session, looks: u32) -> Option<String> {
     if !seldom && looks > LOOK_AROUND_EVERY {
         return None;
     }
-    let looked = session.take_off_direct().and_then(|()| if seldom { session.tend().and_then(|()| session.look_around()) } else { Ok(0) });
+    let looked = session
+        .take_off_direct()
+        .and_then(|()| if seldom { session.tend().and_then(|()| session.look_around()) } else { Ok(0) });
     match looked {
         Ok(0) => None,
         Ok(added) => {
@@ -211,7 +213,8 @@ pub(super) fn hook_statuses(session: &Session, direct: &BTreeMap<usize, u64>) ->
         let (state, mut reason) = match fate {
             None => (HookState::Absent, format!("not attached; in {tables}")),
             Some(fate) => match &fate.attached {
-                Err(why) => (HookState::Failed, why.clone()),
+                Err(Unattached::Forbidden(why)) => (HookState::Absent, (*why).to_owned()),
+                Err(Unattached::Failed(why)) => (HookState::Failed, why.clone()),
                 Ok(()) if fate.since > 0.0 => (HookState::Attached, format!("in {tables}; since {:.1} s", fate.since)),
                 Ok(()) => (HookState::Attached, format!("in {tables}")),
             },

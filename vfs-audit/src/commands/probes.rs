@@ -1,6 +1,6 @@
 //! `probes`: what would be hooked, and what not and why. Nothing is attached.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Write as _};
 
 use super::{
     Exit,
@@ -44,7 +44,7 @@ fn table(rows: &[HookStatus], unreadable: &BTreeMap<String, String>) -> String {
         reasons.entry(why).or_default().push(rule);
     }
     for (why, rules) in reasons {
-        text.push_str(&format!("{} rules cannot be read here: {}\n", rules.len(), escape::text(why)));
+        let _ = writeln!(text, "{} rules cannot be read here: {}", rules.len(), escape::text(why));
     }
     text
 }

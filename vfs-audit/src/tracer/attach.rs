@@ -39,6 +39,37 @@ impl Backend {
     pub const ALL: [Self; 3] = [Self::KprobeMulti, Self::Kprobe, Self::Fentry];
 }
 
+/// Why a callback has no probe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unattached {
+    /// The kernel allows no probe on this function, by whatever way: a normal answer.
+    Forbidden(&'static str),
+    /// Attaching failed.
+    Failed(String),
+}
+
+/// Whether a probe is attached.
+pub type Attached = Result<(), Unattached>;
+
+impl Unattached {
+    /// The reason, in words.
+    pub fn reason(&self) -> &str {
+        match self {
+            Self::Forbidden(why) => why,
+            Self::Failed(why) => why,
+        }
+    }
+
+    /// `EINVAL` for the address of a function's first instruction is the kernel's word that the function is `notrace`
+    /// (as everything that it declares `inline`, and still has a copy of, is) or on its list of functions not to be probed.
+    fn of_kprobe(error: &std::io::Error) -> Self {
+        if error.raw_os_error() == Some(libc::EINVAL) {
+            return Self::Forbidden("the kernel allows no probe on it (inline or notrace): its calls are not seen");
+        }
+        Self::Failed(error.to_string())
+    }
+}
+
 /// Probes on callbacks; dropping it detaches them.
 #[derive(Default)]
 pub(super) struct Attachment {
@@ -66,12 +97,13 @@ impl Attachment {
         hooks: &[Hook],
         first: usize,
         watched: Watched<'_>,
-    ) -> Vec<Result<(), String>> {
+    ) -> Vec<Attached> {
         if hooks.is_empty() {
             return Vec::new();
         }
         let ways: Vec<Backend> = self.backend.map_or(Backend::ALL.to_vec(), |backend| vec![backend]);
-        let mut results = vec![Err("no way of hooking works on this kernel".to_owned()); hooks.len()];
+        let mut results =
+            vec![Err(Unattached::Failed("no way of hooking works on this kernel".to_owned())); hooks.len()];
         for way in ways {
             let tried = match way {
                 Backend::KprobeMulti => self.add_multi(object, hooks, first, watched),
@@ -84,8 +116,8 @@ impl Attachment {
                     return outcome;
                 }
                 Ok(outcome) => {
-                    let why = outcome.iter().find_map(|r| r.as_ref().err()).cloned().unwrap_or_default();
-                    self.refused.push(format!("{}: {why}", way.name()));
+                    let why = outcome.iter().find_map(|r| r.as_ref().err()).map(Unattached::reason);
+                    self.refused.push(format!("{}: {}", way.name(), why.unwrap_or_default()));
                     results = outcome;
                 }
                 Err(why) => self.refused.push(format!("{}: {why}", way.name())),
@@ -116,7 +148,7 @@ impl Attachment {
         hooks: &[Hook],
         first: usize,
         watched: Watched<'_>,
-    ) -> Result<Vec<Result<(), String>>, String> {
+    ) -> Result<Vec<Attached>, String> {
         let entry = self.program(object, "callback_entry", Purpose::KprobeMulti).map_err(|e| e.to_string())?;
         let numbered = |wanted: &dyn Fn(&Hook) -> bool| -> Vec<(u64, u64)> {
             let all = hooks.iter().enumerate().filter(|(_, hook)| wanted(hook));
@@ -134,7 +166,7 @@ impl Attachment {
             self.links.extend(link_multi(exit, &together, true, &mut |_, _| ()));
         }
         let mut results = vec![Ok(()); hooks.len()];
-        let mut failed = |number: u64, why: String| results[number as usize - first] = Err(why);
+        let mut failed = |number: u64, why: String| results[number as usize - first] = Err(Unattached::Failed(why));
         // `notrace` functions have no place for ftrace, but a breakpoint kprobe takes them: tried below.
         let together = numbered(&|hook| !hook.is_shared());
         self.links.extend(link_multi(entry, &together, false, &mut failed));
@@ -157,7 +189,7 @@ impl Attachment {
         hooks: &[Hook],
         first: usize,
         watched: Watched<'_>,
-        results: &mut [Result<(), String>],
+        results: &mut [Attached],
     ) {
         let refused = results.iter().filter(|result| result.is_err()).count();
         if refused == 0 || refused == results.len() {
@@ -165,8 +197,8 @@ impl Attachment {
         }
         for (n, result) in results.iter_mut().enumerate().filter(|(_, result)| result.is_err()) {
             let Ok(retried) = self.add_kprobes(object, &hooks[n..=n], first + n, watched) else { return };
-            if retried.iter().all(Result::is_ok) {
-                *result = Ok(());
+            if let [retried] = retried.as_slice() {
+                result.clone_from(retried);
             }
         }
     }
@@ -177,15 +209,15 @@ impl Attachment {
         hooks: &[Hook],
         first: usize,
         watched: Watched<'_>,
-    ) -> Result<Vec<Result<(), String>>, String> {
+    ) -> Result<Vec<Attached>, String> {
         let entry = self.program(object, "callback_entry", Purpose::Kprobe).map_err(|e| e.to_string())?;
         let exit = self.program(object, "callback_exit", Purpose::Kprobe).map_err(|e| e.to_string())?;
         let mut results = Vec::with_capacity(hooks.len());
         for (n, hook) in hooks.iter().enumerate() {
             let mut links = Vec::new();
-            let mut attach = |program, on_return| -> Result<(), String> {
+            let mut attach = |program, on_return| -> Attached {
                 let linked = sys::link_kprobe(program, hook.address, (first + n) as u64, on_return);
-                let (link, event) = linked.map_err(|e| e.to_string())?;
+                let (link, event) = linked.map_err(|error| Unattached::of_kprobe(&error))?;
                 links.extend([link, event]);
                 Ok(())
             };
@@ -204,13 +236,15 @@ impl Attachment {
         hooks: &[Hook],
         first: usize,
         watched: Watched<'_>,
-    ) -> Vec<Result<(), String>> {
+    ) -> Vec<Attached> {
         let attach = |(n, hook): (usize, &Hook)| {
+            let attach =
+                |program| trampoline(object, btf, &hook.callback, &hook.module, program).map_err(Unattached::Failed);
             let mut links = Vec::new();
             if watched(hook) {
-                links.extend(trampoline(object, btf, &hook.callback, &hook.module, "callback_fexit")?);
+                links.extend(attach("callback_fexit")?);
             }
-            links.extend(trampoline(object, btf, &hook.callback, &hook.module, "callback_fentry")?);
+            links.extend(attach("callback_fentry")?);
             self.single.insert(first + n, links);
             Ok(())
         };
@@ -255,7 +289,7 @@ pub(super) fn trampoline(
 ) -> Result<[OwnedFd; 2], String> {
     let at_exit = program == "callback_fexit" || program.contains("_if_");
     let attach_type = if at_exit { TRACE_FEXIT } else { TRACE_FENTRY };
-    let (btf_id, module_btf) = if module.is_empty() {
+    let (btf_id, of_module) = if module.is_empty() {
         (btf.function_named(function), None)
     } else {
         let path = Path::new("/sys/kernel/btf").join(module);
@@ -263,7 +297,7 @@ pub(super) fn trampoline(
         (split.function_named(function), Some(sys::module_btf(module).map_err(|e| e.to_string())?))
     };
     let btf_id = btf_id.ok_or_else(|| format!("BTF has no function {function}"))?;
-    let btf_fd = module_btf.as_ref().map(std::os::fd::AsRawFd::as_raw_fd);
+    let btf_fd = of_module.as_ref().map(std::os::fd::AsRawFd::as_raw_fd);
     let loaded =
         object.program(program, Purpose::Tracing { attach_type, btf_id, btf: btf_fd }).map_err(|e| e.to_string())?;
     let link = sys::link_tracing(loaded.as_raw_fd()).map_err(|e| e.to_string())?;

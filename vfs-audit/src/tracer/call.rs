@@ -43,9 +43,8 @@ fn is_indirect(code: &[u8]) -> bool {
         let (opcode, modrm) = (call[0], call[1]);
         // mod, reg = 2, rm: which displacement and index bytes follow.
         let displacement = match (modrm >> 6, modrm & 7) {
-            (3, _) => 0,
             (0, 5) | (2, _) => 4,
-            (0, _) => 0,
+            (0 | 3, _) => 0,
             _ => 1,
         };
         let index = usize::from(modrm >> 6 != 3 && modrm & 7 == 4);

@@ -103,7 +103,7 @@ impl<'a> Decoder<'a> {
         let hook = self.hooks.hooks.get(key.hook as usize)?;
         let read_by = self.plans.ops.get(*hook.plans.first()?)?;
         let event = self.events.first(key);
-        let mut facts = self.facts(key, read_by);
+        let mut facts = facts(key, read_by);
         let served = self.served(hook, key.table);
         let route = self.route(hook, key, &served);
         let mut ops = if served.is_empty() { vec![read_by.op.clone()] } else { served };
@@ -132,15 +132,6 @@ impl<'a> Decoder<'a> {
             count,
             example: event.map(|event| self.example(event, read_by, sleep_stack.unwrap_or_default())),
         })
-    }
-
-    fn facts(&self, key: &ObservationKey, plan: &OpPlan) -> BTreeMap<String, bool> {
-        let flag = |(bit, name): (usize, &String)| (name.clone(), key.flags & (1 << bit) != 0);
-        let mut facts: BTreeMap<String, bool> = plan.facts.iter().enumerate().map(flag).collect();
-        if let (1, Some(slept)) = (key.point, &plan.slept) {
-            facts.insert(slept.clone(), key.slept != 0);
-        }
-        facts
     }
 
     /// The ops whose slot in the object's table is this function.
@@ -197,7 +188,7 @@ impl<'a> Decoder<'a> {
         let inode = |(n, role): (usize, &super::plan::PlannedRole)| {
             (role.owner == "inode" && event.roles[n] != 0).then(|| (role.name.clone(), event.inos[n]))
         };
-        let held = event.held.iter().take(event.held_len as usize);
+        let held = event.held.iter().take(event.held_len as usize).filter(|lock| lock.instance != 0);
         Example {
             task: Task { comm: name(&event.comm[..NAME_BYTES]), tid: event.tid, tgid: event.tgid },
             time_ns: event.time_ns,
@@ -205,7 +196,7 @@ impl<'a> Decoder<'a> {
             held: held
                 .map(|lock| Held {
                     lock: self.lock_name(event, plan, lock.instance),
-                    exclusive: lock.mode == vfs_audit_common::ModeBits::Exclusive as u32,
+                    exclusive: lock.mode != vfs_audit_common::ModeBits::Shared as u32,
                     site: self.code(lock.acquire_site),
                 })
                 .collect(),
@@ -228,6 +219,16 @@ impl<'a> Decoder<'a> {
             _ => "another object's lock".to_owned(),
         }
     }
+}
+
+/// The flags by their facts' names.
+fn facts(key: &ObservationKey, plan: &OpPlan) -> BTreeMap<String, bool> {
+    let flag = |(bit, name): (usize, &String)| (name.clone(), key.flags & (1 << bit) != 0);
+    let mut facts: BTreeMap<String, bool> = plan.facts.iter().enumerate().map(flag).collect();
+    if let (1, Some(slept)) = (key.point, &plan.slept) {
+        facts.insert(slept.clone(), key.slept != 0);
+    }
+    facts
 }
 
 /// Whether the facts prove that the op is `plan`'s.

@@ -22,7 +22,7 @@ mod primitives;
 mod session;
 mod sys;
 
-pub use attach::Backend;
+pub use attach::{Attached, Backend, Unattached};
 pub use hooks::{Hook, HookTable, Wanted};
 pub use object::ObjectError;
 pub use plan::{OpPlan, PlannedRole, PlannedSlot, Plans};

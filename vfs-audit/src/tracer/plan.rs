@@ -326,7 +326,14 @@ impl<'a> Compiler<'a> {
             LockKind::Rwsem => LOCK_RWSEM,
             LockKind::Mutex => LOCK_MUTEX,
             LockKind::Gone => return Err(format!("no kernel has {lock} any more")),
-            other => return Err(format!("{lock} is a {other:?}, and words of that kind are not read")),
+            LockKind::Spinlock
+            | LockKind::Seqlock
+            | LockKind::PageLock
+            | LockKind::BufferLock
+            | LockKind::PercpuRwsem
+            | LockKind::Rcu => {
+                return Err(format!("{lock} is a {:?}, and words of that kind are not read", class.kind));
+            }
         };
         let places =
             std::iter::once((&class.owner, &class.field)).chain(class.alternatives.iter().map(|(o, f)| (o, f)));

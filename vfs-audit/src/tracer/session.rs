@@ -1,20 +1,21 @@
 //! One live run: start, look around from time to time, finish.
 
-use std::{collections::BTreeMap, os::fd::AsRawFd as _, os::fd::OwnedFd, path::Path, sync::Arc, time::Instant};
+use std::{
+    collections::BTreeMap, ffi::CStr, os::fd::AsRawFd as _, os::fd::OwnedFd, path::Path, sync::Arc, time::Instant,
+};
 
 use aya::{
     Ebpf,
     maps::{Array, HashMap, MapData, MapError, PerCpuArray, PerCpuHashMap, PerCpuValues, RingBuf},
-    programs::{RawTracePoint, raw_trace_point::RawTracePointLinkId},
 };
 use thiserror::Error;
 use vfs_audit_common::{
     COUNTED_KEY_READY, COUNTED_KEYS, Control, CountedKey, HOOKS_MAX, HookPlace, HookPlan, KernelOffsets, LOCK_MUTEX,
-    Loss, ObservationKey, STATS_LEN, Stat, hook_place,
+    Loss, ObservationKey, Stat, hook_place,
 };
 
 use super::{
-    attach::{Attachment, Backend, trampoline},
+    attach::{Attached, Attachment, Backend, trampoline},
     decode::{Decoder, Events},
     hooks::{HookTable, Wanted},
     object::{Object, ObjectError},
@@ -32,15 +33,18 @@ use crate::{
 
 /// Operations tables whose callbacks are hooked.
 const TABLES: &[&str] = &["inode_operations"];
-/// Raw tracepoints that are always attached: program, tracepoint.
-const TRACEPOINTS: &[(&str, &str)] = &[
-    ("task_free", "sched_process_free"),
-    ("resync_worker", "workqueue_execute_start"),
-    ("sched_switch", "sched_switch"),
+/// Program and raw tracepoint.
+type Tracepoint = (&'static str, &'static CStr);
+
+/// Raw tracepoints that are always attached.
+const TRACEPOINTS: &[Tracepoint] = &[
+    ("task_free", c"sched_process_free"),
+    ("resync_worker", c"workqueue_execute_start"),
+    ("sched_switch", c"sched_switch"),
 ];
 
 /// Program and tracepoint that are attached only while they are needed, see [`Session::tend`].
-const RESYNC: (&str, &str) = ("resync", "sys_enter");
+const RESYNC: Tracepoint = ("resync", c"sys_enter");
 /// Direct calls of a shared function after which, when hardly any call came through a table, its probe is taken off …
 const DIRECT_CALLS_MAX: u64 = 1_000;
 /// … hardly any: less than one in so many.
@@ -76,10 +80,10 @@ pub enum TracerError {
     #[error("cannot attach to tracepoint {tracepoint}")]
     Tracepoint {
         /// Tracepoint.
-        tracepoint: &'static str,
+        tracepoint: String,
         /// Cause.
         #[source]
-        source: aya::programs::ProgramError,
+        source: std::io::Error,
     },
     /// Lock primitives cannot be probed.
     #[error("lock primitives cannot be probed: {0}")]
@@ -115,7 +119,7 @@ pub struct Brought {
 #[derive(Clone, Debug, PartialEq)]
 pub struct HookFate {
     /// `Ok`, or why not.
-    pub attached: Result<(), String>,
+    pub attached: Attached,
     /// Second of the run since when it is.
     pub since: f64,
     /// Why it was taken off before the end, when it was.
@@ -135,7 +139,9 @@ pub struct Session {
     /// By hook number.
     fates: Vec<HookFate>,
     /// The link of [`RESYNC`] while it is attached.
-    resync: Option<RawTracePointLinkId>,
+    resync: Option<[OwnedFd; 2]>,
+    /// (program, link) of each of [`TRACEPOINTS`].
+    tracepoints: Vec<[OwnedFd; 2]>,
     /// Invocations by user tasks of incomplete history at the last look.
     incomplete_seen: u64,
     /// Invocations of our own that the self-test saw.
@@ -154,7 +160,7 @@ fn monotonic_ns() -> u64 {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the pointer is to a timespec of ours.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
-    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+    now.tv_sec.cast_unsigned() * 1_000_000_000 + now.tv_nsec.cast_unsigned()
 }
 
 impl Session {
@@ -194,6 +200,7 @@ impl Session {
             callbacks: Attachment::default(),
             fates: Vec::new(),
             resync: None,
+            tracepoints: Vec::new(),
             incomplete_seen: 0,
             self_test: 0,
             lock_hooks: Vec::new(),
@@ -211,8 +218,8 @@ impl Session {
     /// When lock primitives, tracepoints or all callbacks refuse their probes.
     pub fn start(&mut self, pid: Option<u32>) -> Result<(), TracerError> {
         self.attach_primitives()?;
-        for (program, tracepoint) in TRACEPOINTS {
-            attach_tracepoint(&mut self.object.ebpf, program, tracepoint)?;
+        for tracepoint in TRACEPOINTS {
+            self.tracepoints.push(attach_tracepoint(&self.object, *tracepoint)?);
         }
         self.started = Instant::now();
         self.attach_callbacks(0)?;
@@ -349,8 +356,9 @@ impl Session {
         let grown = incomplete > self.incomplete_seen;
         self.incomplete_seen = incomplete;
         match (grown, self.resync.take()) {
-            (true, None) => self.resync = Some(attach_tracepoint(&mut self.object.ebpf, RESYNC.0, RESYNC.1)?),
-            (false, Some(link)) => detach_tracepoint(&mut self.object.ebpf, RESYNC.0, RESYNC.1, link)?,
+            (true, None) => self.resync = Some(attach_tracepoint(&self.object, RESYNC)?),
+            // Dropping the link detaches it.
+            (false, Some(_)) => {}
             (_, link) => self.resync = link,
         }
         Ok(())
@@ -468,9 +476,7 @@ impl Session {
     fn stats(&self) -> Result<BTreeMap<Stat, u64>, TracerError> {
         let counters: PerCpuArray<&MapData, u64> = PerCpuArray::try_from(map(&self.object.ebpf, "STATS")?)?;
         let sum = |stat: &Stat| Ok((*stat, counters.get(&(*stat as u32), 0)?.iter().sum()));
-        const ALL: [Stat; STATS_LEN] =
-            [Stat::IncompleteHistory, Stat::SiteUnknown, Stat::ReleaseMissed, Stat::InInterrupt, Stat::IncompleteUser];
-        ALL.iter().map(sum).collect()
+        Stat::ALL.iter().map(sum).collect()
     }
 
     /// The hooks, and how each is attached once they are.
@@ -548,29 +554,12 @@ fn map_mut<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut aya::maps::Map,
     ebpf.map_mut(name).ok_or_else(|| missing_map(name))
 }
 
-fn attach_tracepoint(
-    ebpf: &mut Ebpf,
-    name: &str,
-    tracepoint: &'static str,
-) -> Result<RawTracePointLinkId, TracerError> {
-    let wrap = |source| TracerError::Tracepoint { tracepoint, source };
-    let program =
-        ebpf.program_mut(name).ok_or_else(|| TracerError::Kernel(format!("the eBPF object has no program {name}")))?;
-    let program: &mut RawTracePoint = program.try_into().map_err(wrap)?;
-    if program.fd().is_err() {
-        program.load().map_err(wrap)?;
-    }
-    program.attach(tracepoint).map_err(wrap)
-}
-
-fn detach_tracepoint(
-    ebpf: &mut Ebpf,
-    name: &str,
-    tracepoint: &'static str,
-    link: RawTracePointLinkId,
-) -> Result<(), TracerError> {
-    let wrap = |source| TracerError::Tracepoint { tracepoint, source };
-    let Some(program) = ebpf.program_mut(name) else { return Ok(()) };
-    let program: &mut RawTracePoint = program.try_into().map_err(wrap)?;
-    program.detach(link).map_err(wrap)
+/// Program and link of a raw tracepoint.
+fn attach_tracepoint(object: &Object, (program, tracepoint): Tracepoint) -> Result<[OwnedFd; 2], TracerError> {
+    let attach = || {
+        let program = object.program(program, sys::Purpose::RawTracepoint)?;
+        let link = sys::link_raw_tracepoint(program.as_raw_fd(), tracepoint)?;
+        Ok([program, link])
+    };
+    attach().map_err(|source| TracerError::Tracepoint { tracepoint: tracepoint.to_string_lossy().into_owned(), source })
 }

@@ -2,6 +2,7 @@
 //! functions of modules, missed runs. Source: the kernel's `include/uapi/linux/bpf.h`; every call is tried, never assumed.
 
 use std::{
+    ffi::CStr,
     io,
     os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
 };
@@ -14,6 +15,7 @@ const BPF_BTF_GET_NEXT_ID: i64 = 23;
 const BPF_LINK_CREATE: i64 = 28;
 
 const PROG_TYPE_KPROBE: u32 = 2;
+const PROG_TYPE_RAW_TRACEPOINT: u32 = 17;
 const PROG_TYPE_TRACING: u32 = 26;
 const ATTACH_PERF_EVENT: u32 = 41;
 const ATTACH_KPROBE_MULTI: u32 = 42;
@@ -71,6 +73,8 @@ pub(super) enum Purpose {
     Kprobe,
     /// kprobe.multi, entry or return.
     KprobeMulti,
+    /// A raw tracepoint.
+    RawTracepoint,
     /// fentry or fexit (`attach type`) of the function with this type number in the BTF behind the descriptor (`None`:
     /// vmlinux).
     Tracing {
@@ -98,6 +102,7 @@ pub(super) fn load(name: &str, instructions: &[u8], purpose: Purpose) -> io::Res
         let (kind, attach_type, btf_id, btf) = match purpose {
             Purpose::Kprobe => (PROG_TYPE_KPROBE, 0, 0, None),
             Purpose::KprobeMulti => (PROG_TYPE_KPROBE, ATTACH_KPROBE_MULTI, 0, None),
+            Purpose::RawTracepoint => (PROG_TYPE_RAW_TRACEPOINT, 0, 0, None),
             Purpose::Tracing { attach_type, btf_id, btf } => (PROG_TYPE_TRACING, attach_type, btf_id, btf),
         };
         let mut attr = Attr::new()
@@ -107,7 +112,7 @@ pub(super) fn load(name: &str, instructions: &[u8], purpose: Purpose) -> io::Res
             .pointer(16, c"GPL".as_ptr())
             .u32(68, attach_type)
             .u32(108, btf_id)
-            .u32(112, btf.unwrap_or(0) as u32);
+            .u32(112, btf.unwrap_or(0).cast_unsigned());
         for (at, byte) in name.bytes().take(15).enumerate() {
             attr.0[48 + at] = byte;
         }
@@ -134,7 +139,7 @@ pub(super) fn load(name: &str, instructions: &[u8], purpose: Purpose) -> io::Res
 /// The kernel's: EINVAL or ESRCH when one address cannot be probed, EOPNOTSUPP without FPROBE.
 pub(super) fn link_kprobe_multi(program: RawFd, at: &[u64], cookies: &[u64], on_return: bool) -> io::Result<OwnedFd> {
     Attr::new()
-        .u32(0, program as u32)
+        .u32(0, program.cast_unsigned())
         .u32(8, ATTACH_KPROBE_MULTI)
         .u32(16, if on_return { KPROBE_MULTI_RETURN } else { 0 })
         .u32(20, at.len() as u32)
@@ -148,7 +153,15 @@ pub(super) fn link_kprobe_multi(program: RawFd, at: &[u64], cookies: &[u64], on_
 /// # Errors
 /// The kernel's.
 pub(super) fn link_tracing(program: RawFd) -> io::Result<OwnedFd> {
-    Attr::new().u32(8, program as u32).open(BPF_RAW_TRACEPOINT_OPEN)
+    Attr::new().u32(8, program.cast_unsigned()).open(BPF_RAW_TRACEPOINT_OPEN)
+}
+
+/// Attaches a program to a raw tracepoint.
+///
+/// # Errors
+/// The kernel's; `NotFound` when it has no such tracepoint.
+pub(super) fn link_raw_tracepoint(program: RawFd, tracepoint: &CStr) -> io::Result<OwnedFd> {
+    Attr::new().pointer(0, tracepoint.as_ptr()).u32(8, program.cast_unsigned()).open(BPF_RAW_TRACEPOINT_OPEN)
 }
 
 /// A single kprobe at `address` with a cookie: the perf event and the link on it.
@@ -163,8 +176,8 @@ pub(super) fn link_kprobe(
 ) -> io::Result<(OwnedFd, OwnedFd)> {
     let event = open_kprobe(address, on_return)?;
     let link = Attr::new()
-        .u32(0, program as u32)
-        .u32(4, event.as_raw_fd() as u32)
+        .u32(0, program.cast_unsigned())
+        .u32(4, event.as_raw_fd().cast_unsigned())
         .u32(8, ATTACH_PERF_EVENT)
         .u64(16, cookie)
         .open(BPF_LINK_CREATE)?;
@@ -207,7 +220,7 @@ pub(super) fn module_btf(module: &str) -> io::Result<OwnedFd> {
         let mut name = [0u8; 64];
         // struct bpf_btf_info: btf, btf_size, id, name, name_len, kernel_btf.
         let mut info = [0u64, 0, name.as_mut_ptr() as u64, name.len() as u64];
-        let asked = Attr::new().u32(0, fd.as_raw_fd() as u32).u32(4, 32).pointer(8, info.as_mut_ptr());
+        let asked = Attr::new().u32(0, fd.as_raw_fd().cast_unsigned()).u32(4, 32).pointer(8, info.as_mut_ptr());
         if { asked }.call(BPF_OBJ_GET_INFO_BY_FD).is_ok() && name.split(|b| *b == 0).next() == Some(module.as_bytes()) {
             return Ok(fd);
         }
@@ -222,7 +235,8 @@ pub(super) fn missed_runs(program: RawFd) -> io::Result<u64> {
     /// Offset of `recursion_misses` in struct `bpf_prog_info`.
     const RECURSION_MISSES: usize = 208;
     let mut info = [0u64; 32];
-    let mut attr = Attr::new().u32(0, program as u32).u32(4, size_of_val(&info) as u32).pointer(8, info.as_mut_ptr());
+    let mut attr =
+        Attr::new().u32(0, program.cast_unsigned()).u32(4, size_of_val(&info) as u32).pointer(8, info.as_mut_ptr());
     attr.call(BPF_OBJ_GET_INFO_BY_FD)?;
     Ok(info[RECURSION_MISSES / 8])
 }

@@ -7,10 +7,11 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use crate::kernels;
+use crate::test::audits;
 use crate::vm::Outcome;
 
 /// The five file systems that every kernel under test has.
-const FILESYSTEMS: &[&str] = &["ext4", "xfs", "btrfs", "tmpfs", "overlay"];
+pub(crate) const FILESYSTEMS: &[&str] = &["ext4", "xfs", "btrfs", "tmpfs", "overlay"];
 
 /// How a case's run must end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +70,8 @@ pub struct Case {
     pub filesystems: Vec<String>,
     /// Kernel modules beside those of the file systems.
     pub modules: Vec<String>,
+    /// More words for the kernel's command line.
+    pub append: String,
     /// Gets ready what it needs.
     pub prepare: Prepare,
     /// The guest's command.
@@ -95,6 +98,7 @@ impl Case {
             kernels: kernels::ALL.iter().map(ToString::to_string).collect(),
             filesystems: FILESYSTEMS.iter().map(ToString::to_string).collect(),
             modules: Vec::new(),
+            append: String::new(),
             prepare: Box::new(|_| Ok(Ready::Files(Vec::new()))),
             command: command.iter().map(ToString::to_string).collect(),
             expected: Expected::Code(0),
@@ -131,6 +135,13 @@ impl Case {
         self
     }
 
+    /// The same with more words for the kernel's command line.
+    #[must_use]
+    pub fn booted_with(mut self, append: &str) -> Self {
+        append.clone_into(&mut self.append);
+        self
+    }
+
     /// The same with another limit.
     #[must_use]
     pub fn within(mut self, seconds: u64) -> Self {
@@ -141,7 +152,9 @@ impl Case {
 
 /// Every live case, in the order in which they run.
 pub(crate) fn all() -> Vec<Case> {
-    harness()
+    let mut cases = harness();
+    cases.extend(audits::all());
+    cases
 }
 
 /// The harness itself: it must see every kind of failure before its successes mean anything.

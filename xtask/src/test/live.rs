@@ -122,6 +122,7 @@ fn boot(
     let mut vm = Vm::new(kernels::fetch(kernel)?, &command);
     vm.filesystems.clone_from(&case.filesystems);
     vm.modules.clone_from(&case.modules);
+    vm.append.clone_from(&case.append);
     vm.files = vec![(daemon.to_path_buf(), DAEMON_IN_GUEST.to_owned())];
     vm.files.extend(files);
     vm.timeout = case.timeout;

@@ -2,6 +2,7 @@
 //!
 //! The last line is `N passed, N failed, N skipped`, of the live cases; unit tests have their runner's own summary.
 
+mod audits;
 mod cases;
 mod live;
 

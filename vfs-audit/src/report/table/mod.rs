@@ -7,7 +7,7 @@ mod violation;
 use page::{Ink, Page};
 
 use super::json::{Summary, route_name};
-use super::{Exit, HookState, Report, Source, exit_code};
+use super::{Exit, HookState, HookStatus, Report, Source, exit_code};
 
 pub use page::Style;
 pub(crate) use page::{counted, grouped, wrap};
@@ -116,8 +116,13 @@ fn write_health(page: &mut Page, report: &Report) {
     page.blank();
     page.line(Ink::Plain, "Health of this run");
     page.field("hooks", &format!("{attached} attached, {absent} absent, {failed} failed"));
-    let failures = report.hooks.iter().filter(|hook| hook.state == HookState::Failed);
-    write_list(page, "failed", failures.map(|hook| format!("{} ({}): {}", hook.callback, hook.op, hook.reason)));
+    // A primitive that this kernel does not have is nothing to tell; a callback whose calls are not seen is.
+    let unseen = |hook: &&HookStatus| !hook.callback.is_empty() && !hook.op.starts_with("lock.");
+    for (label, state) in [("not seen", HookState::Absent), ("failed", HookState::Failed)] {
+        let told = report.hooks.iter().filter(|hook| hook.state == state);
+        let told = told.filter(|hook| state == HookState::Failed || unseen(hook));
+        write_list(page, label, told.map(|hook| format!("{} ({}): {}", hook.callback, hook.op, hook.reason)));
+    }
     let causes = report.loss.by_cause.iter().map(|(cause, count)| format!("{cause} {}", grouped(*count)));
     let causes: Vec<String> = causes.collect();
     let by_cause = if causes.is_empty() { String::new() } else { format!(": {}", causes.join(", ")) };

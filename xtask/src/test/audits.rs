@@ -1,0 +1,196 @@
+//! Live audits: correct load, faults on purpose, a tracer that is killed, kernels and users that refuse.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+use vfs_audit_tests::expected::{self, Reported};
+use vfs_audit_tests::fault::Fault;
+
+use crate::build;
+use crate::kernel_module::{self, NoHeaders};
+use crate::test::cases::{Case, Evidence, Expected, FILESYSTEMS, Ready};
+use crate::workspace;
+
+const WORKLOAD_IN_GUEST: &str = "/usr/local/bin/vfs-workload";
+const MODULE_IN_GUEST: &str = "/vfs_faulty.ko";
+/// Ops of `inode_operations` that the correct load must reach on every kernel.
+const INODE_OPS_MIN: usize = 18;
+
+/// Both reports of one audit of `load`, and the exit code into a file.
+const CORRECT_LOAD: &str = "vfs-audit run -o /out/report.json --format json \
+    --also table:/out/report.txt -- vfs-workload all /mnt";
+
+/// Every fault that leaves the log clean, on every file system, under one audit; what was done is said on stdout.
+const FAULTS: &str = "insmod /vfs_faulty.ko || exit 99; vfs-audit run --format json \
+    -o /out/report.json --also table:/out/report.txt -- sh -c 'for fs in ext4 xfs btrfs tmpfs overlay; do \
+    vfs-workload faults /mnt/$fs --quiet-only || exit 98; done'";
+
+/// The same calls, made correctly.
+const FAULTS_MADE_CORRECTLY: &str = "insmod /vfs_faulty.ko || exit 99; vfs-audit run --format json \
+    -o /out/report.json --also table:/out/report.txt -- sh -c 'for fs in ext4 xfs btrfs tmpfs overlay; do \
+    vfs-workload faults /mnt/$fs --ok || exit 98; done'";
+
+const KILLED: &str = "vfs-workload kill /mnt/ext4 -- vfs-audit run --for 1000s";
+
+/// Everything an unprivileged user, a kernel without BTF and one whose symbols are hidden must be told: one message each.
+const REFUSALS: &str = "busybox setuidgid nobody vfs-audit run --for 1s 2> /out/no-root; echo no-root $?; \
+    mount -t tmpfs none /sys/kernel/btf; vfs-audit run --for 1s 2> /out/no-btf; echo no-btf $?; \
+    umount /sys/kernel/btf; \
+    echo 2 > /proc/sys/kernel/kptr_restrict; vfs-audit run --for 1s 2> /out/no-symbols; echo no-symbols $?; true";
+const LOCKED_DOWN: &str = "vfs-audit run --for 1s 2> /out/refused; echo refused $?";
+
+/// All of them.
+pub(super) fn all() -> Vec<Case> {
+    vec![
+        Case::new("correct load is audited without a violation", &[CORRECT_LOAD])
+            .with(|_| workload().map(|file| Ready::Files(vec![file])))
+            .within(900)
+            .checked(correct_load_is_clean),
+        Case::new("each fault is reported as exactly its rule", &[FAULTS])
+            .with(workload_and_module)
+            .within(900)
+            .ends(Expected::Code(1))
+            .checked(faults_are_reported),
+        Case::new("the same calls made correctly are not reported", &[FAULTS_MADE_CORRECTLY])
+            .with(workload_and_module)
+            .within(900)
+            .checked(nothing_is_reported),
+        Case::new("a killed tracer leaves nothing behind", &[KILLED])
+            .with(|_| workload().map(|file| Ready::Files(vec![file])))
+            .within(900)
+            .checked(nothing_is_left),
+        Case::new("who cannot audit is told why", &[REFUSALS]).on(&["6.12"]).checked(|evidence| {
+            is_told(evidence, "no-root", "root")?;
+            is_told(evidence, "no-btf", "BTF")?;
+            is_told(evidence, "no-symbols", "kptr_restrict")
+        }),
+        Case::new("a kernel that refuses is said to", &[LOCKED_DOWN])
+            .on(&["6.12"])
+            .booted_with("lockdown=confidentiality lsm=lockdown")
+            .checked(|evidence| is_told(evidence, "refused", "lockdown")),
+    ]
+}
+
+fn workload() -> Result<(PathBuf, String)> {
+    let program = build::guest_program("vfs-audit-tests", "vfs-workload")?;
+    Ok((program, WORKLOAD_IN_GUEST.to_owned()))
+}
+
+fn workload_and_module(kernel: &str) -> Result<Ready> {
+    match kernel_module::build(kernel, &workspace::cache_dir()?, Path::new("tests/faulty")) {
+        Ok(module) => Ok(Ready::Files(vec![workload()?, (module, MODULE_IN_GUEST.to_owned())])),
+        Err(error) if error.downcast_ref::<NoHeaders>().is_some() => Ok(Ready::Skip(format!("{error:#}"))),
+        Err(error) => Err(error),
+    }
+}
+
+fn list<'a>(report: &'a Value, key: &str) -> Result<&'a Vec<Value>> {
+    report[key].as_array().with_context(|| format!("the report has no list {key}"))
+}
+
+fn text<'a>(value: &'a Value, key: &str) -> Result<&'a str> {
+    value[key].as_str().with_context(|| format!("no {key} in {value}"))
+}
+
+/// Nothing lost, no contradiction of the witnesses, no release missed: else the figures beside it mean little.
+fn is_healthy(report: &Value) -> Result<()> {
+    ensure!(report["loss"]["total"] == 0, "loss: {}", report["loss"]);
+    ensure!(report["tracker"]["disagreements"] == 0, "disagreements: {}", report["tracker"]);
+    ensure!(report["tracker"]["releases_missed"] == 0, "releases missed: {}", report["tracker"]);
+    ensure!(list(report, "incomplete")?.is_empty(), "incomplete: {}", report["incomplete"]);
+    Ok(())
+}
+
+fn has_no_violation(report: &Value) -> Result<()> {
+    for kind in ["violations", "suspected", "excepted"] {
+        let rules: BTreeSet<_> =
+            list(report, kind)?.iter().map(|v| format!("{} on {} in {}", v["rule"], v["fs"], v["callback"])).collect();
+        ensure!(rules.is_empty(), "{kind}: {rules:?}");
+    }
+    Ok(())
+}
+
+fn correct_load_is_clean(evidence: &Evidence<'_>) -> Result<()> {
+    let report = evidence.json("report.json")?;
+    has_no_violation(&report)?;
+    is_healthy(&report)?;
+    let exercised: BTreeSet<&str> = report["invocations"]
+        .as_object()
+        .context("the report counts no invocations")?
+        .keys()
+        .filter_map(|op| op.strip_prefix("inode_operations."))
+        .collect();
+    ensure!(exercised.len() >= INODE_OPS_MIN, "only {} ops were reached: {exercised:?}", exercised.len());
+    let satisfied = list(&report, "rules")?.iter().filter(|rule| rule["verdict"] == "satisfied").count();
+    ensure!(satisfied >= INODE_OPS_MIN, "only {satisfied} rules are satisfied");
+    Ok(())
+}
+
+fn nothing_is_reported(evidence: &Evidence<'_>) -> Result<()> {
+    let report = evidence.json("report.json")?;
+    has_no_violation(&report)?;
+    is_healthy(&report)
+}
+
+/// The faults that the workload says it has committed on `file_system` ("NAME /mnt/TYPE: done").
+fn committed(stdout: &str, file_system: &str) -> Vec<&'static Fault> {
+    let place = format!(" /mnt/{file_system}: done");
+    let names: Vec<&str> = stdout.lines().filter_map(|line| line.strip_suffix(place.as_str())).collect();
+    let mut faults = expected::quiet_on(file_system);
+    faults.retain(|fault| names.contains(&fault.name));
+    faults
+}
+
+fn faults_are_reported(evidence: &Evidence<'_>) -> Result<()> {
+    let report = evidence.json("report.json")?;
+    is_healthy(&report)?;
+    ensure!(list(&report, "suspected")?.is_empty(), "suspected only: {}", report["suspected"]);
+    let mut reported = Vec::new();
+    for violation in list(&report, "violations")? {
+        let frames = list(violation, "stack")?.iter().filter_map(Value::as_str).map(str::to_owned).collect();
+        let (rule, file_system) = (text(violation, "rule")?.to_owned(), text(violation, "fs")?.to_owned());
+        reported.push(Reported { rule, file_system, stack: frames });
+    }
+    let mut deviations = Vec::new();
+    for file_system in FILESYSTEMS {
+        let committed = committed(&evidence.outcome.stdout, file_system);
+        ensure!(committed.len() >= 40, "only {} faults were committed on {file_system}", committed.len());
+        let here: Vec<Reported> = reported.iter().filter(|v| v.file_system == *file_system).cloned().collect();
+        deviations.extend(expected::deviations(&committed, &[file_system], &here));
+    }
+    let on_own: Vec<Reported> = reported.iter().filter(|v| v.file_system == "vfs_faulty_fs").cloned().collect();
+    deviations.extend(expected::deviations(&expected::on_pseudo_fs(), &["vfs_faulty_fs"], &on_own));
+    let known = |v: &&Reported| v.file_system == "vfs_faulty_fs" || FILESYSTEMS.contains(&v.file_system.as_str());
+    let elsewhere: Vec<_> = reported.iter().filter(|v| !known(v)).map(|v| (&v.rule, &v.file_system)).collect();
+    ensure!(elsewhere.is_empty(), "reported where no fault was: {elsewhere:?}");
+    if !deviations.is_empty() {
+        bail!("{} deviations:\n      {}", deviations.len(), deviations.join("\n      "));
+    }
+    Ok(())
+}
+
+fn nothing_is_left(evidence: &Evidence<'_>) -> Result<()> {
+    let line = |prefix: &str| {
+        let found = evidence.outcome.stdout.lines().find_map(|line| line.strip_prefix(prefix));
+        found.with_context(|| format!("no line \"{prefix}…\" in {:?}", evidence.outcome.stdout))
+    };
+    let (before, attached, after) = (line("before: ")?, line("attached: ")?, line("after: ")?);
+    ensure!(before == after, "before: {before}; after: {after}");
+    ensure!(attached != before, "nothing was attached: {attached}");
+    ensure!(line("killed: ")?.contains("signal: 9"), "the tracer was not killed: {}", line("killed: ")?);
+    Ok(())
+}
+
+/// One clear error that names the `cause` and what to do, exit code 2, nothing else.
+fn is_told(evidence: &Evidence<'_>, case: &str, cause: &str) -> Result<()> {
+    let stdout = &evidence.outcome.stdout;
+    ensure!(stdout.lines().any(|line| line == format!("{case} 2")), "{case} did not end with 2: {stdout}");
+    let message = std::fs::read_to_string(evidence.out.join(case)).with_context(|| format!("no message of {case}"))?;
+    ensure!(message.contains(cause), "{case}: no word of {cause}: {message}");
+    let count = |start: &str| message.lines().filter(|line| line.starts_with(start)).count();
+    let (errors, hints) = (count("vfs-audit: "), count("  hint: "));
+    ensure!((errors, hints) == (1, 1), "{case}: {errors} errors and {hints} hints: {message}");
+    Ok(())
+}
