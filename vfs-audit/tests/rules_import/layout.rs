@@ -54,7 +54,10 @@ pub(crate) fn kernel_documents(test: &str) -> Vec<(String, String)> {
 /// Not `eprintln!`: the test harness would keep it from being seen.
 fn skip(test: &str, directory: &Path) {
     let count = SKIPPED.fetch_add(1, Ordering::Relaxed) + 1;
-    let what = format!("skipped ({count} so far): {test}, as far as it needs the kernel's documents: none in {}\n", directory.display());
+    let what = format!(
+        "skipped ({count} so far): {test}, as far as it needs the kernel's documents: none in {}\n",
+        directory.display()
+    );
     std::io::stderr().write_all(what.as_bytes()).unwrap();
 }
 
