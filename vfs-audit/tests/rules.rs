@@ -194,6 +194,21 @@ fn a_recording_is_checked_by_a_directory_of_rule_files() {
     assert_eq!(run(&scratch, &["check", "run.vfa", "--rules", "rules"]).0, 1);
     assert_eq!(run(&scratch, &["check", "run.vfa", "--rules", "rules@v5.4"]).0, 1);
     assert_eq!(run(&scratch, &["check", "run.vfa", "--rules", "rules@v9"]).0, 2);
+    scratch.file("old.vfa", recording("6.1.0", &[], Loss::default()));
+    let (code, _, err) = run(&scratch, &["check", "run.vfa", "old.vfa", "--rules", "rules"]);
+    assert_eq!(code, 2, "a directory has the rules of all releases: {err}");
+    assert_eq!(run(&scratch, &["check", "run.vfa", "old.vfa", "--rules", "rules@v6.12"]).0, 1);
+}
+
+#[test]
+fn a_file_with_the_name_of_a_release_does_not_hide_the_release() {
+    let scratch = Scratch::new("rules-name");
+    scratch.file("run.vfa", shared_setattr());
+    scratch.file("auto", DOCUMENT.replace("CELL", "shared"));
+    scratch.file("v6.12", DOCUMENT.replace("CELL", "shared"));
+    for (rules, code) in [("auto", 1), ("v6.12", 1), ("./auto", 0), ("./v6.12", 0)] {
+        assert_eq!(run(&scratch, &["check", "run.vfa", "--rules", rules]).0, code, "{rules}");
+    }
 }
 
 #[test]
