@@ -170,3 +170,14 @@ fn cells_under_headings_that_are_hardly_words_have_an_entry_each() {
         assert_eq!(citing, [id], "{column}");
     }
 }
+
+#[test]
+fn a_second_row_that_says_something_else_is_named() {
+    let twice =
+        |second: &str| changed("row\tsetattr\texclusive", &format!("row\tsetattr\texclusive\nrow\tsetattr\t{second}"));
+    let adopted = twice("shared");
+    let [only] = adopted.diagnostics.as_slice() else { panic!("{:?}", adopted.diagnostics) };
+    assert!(only.what.starts_with("another row says something else"), "{only}");
+    assert_eq!(told(&adopted), [""; 0]);
+    assert_eq!(twice("exclusive").diagnostics, []);
+}
