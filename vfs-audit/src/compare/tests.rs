@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::{About, Comparison, Line, Relation, Run, Verdict, compare, render};
-use crate::checker::{Checker, Options};
+use crate::checker::{Checker, Options, Want, sample};
 use crate::observation::{LockEvidence, LockReading, Observation, Point, Route, Tracked, Word};
 use crate::report::{HookState, HookStatus, Source};
-use crate::rules::Catalogue;
+use crate::rules::{Catalogue, Standing};
 
 const FREE: (Word, Tracked) = (Word::Free, Tracked::None);
 const SHARED: (Word, Tracked) = (Word::Readers, Tracked::Shared);
@@ -173,7 +173,7 @@ fn a_known_case_deviates_with_its_reason_and_does_not_count() {
         ..seen("remap_file_range", "inode", FREE, 3)
     };
     let (_, op, rule) = rules.rule("file_operations.remap_file_range.invalidate_lock").unwrap();
-    let broken = crate::checker::sample(&rules, &rule.id, crate::checker::Want::Broken).unwrap();
+    let broken = sample(&rules, &rule.id, Want::Broken).unwrap();
     let cloned = Observation { facts: broken.facts, locks: broken.locks, point: rule.point, ..cloned };
     assert_eq!(op.name, "remap_file_range");
     let comparison = compare(&[live(&rules, &[cloned])]);
@@ -233,4 +233,22 @@ fn every_rule_of_every_run_has_a_line_and_every_line_that_is_no_agreement_a_reas
         let whole_op = format!("{}.*", name.split('.').next().unwrap());
         assert!(text.contains(name) || text.contains(&whole_op), "{} is not in the table", line.rule);
     }
+}
+
+#[test]
+fn every_judged_rule_agrees_where_it_is_kept_and_deviates_where_it_is_broken() {
+    let rules = v6_12();
+    let judged = rules.rules().filter(|rule| rule.standing == Standing::Judged && rules.stale(rule).is_none());
+    let mut count = 0;
+    for rule in judged {
+        let verdict = |want| {
+            let observation = sample(&rules, &rule.id, want).unwrap_or_else(|| panic!("{}: no sample", rule.id));
+            line(&compare(&[live(&rules, &[observation])]), &rule.id).verdict
+        };
+        let kept = verdict(Want::Satisfied);
+        assert!(matches!(kept, Verdict::Agree | Verdict::KernelIsStricter), "{}: {kept}", rule.id);
+        assert_eq!(verdict(Want::Broken), Verdict::KernelDeviates, "{}", rule.id);
+        count += 1;
+    }
+    assert!(count > 200, "{count}");
 }
