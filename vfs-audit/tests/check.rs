@@ -10,7 +10,7 @@ mod sample;
 use std::path::Path;
 use std::process::Command;
 
-use as_user::{Scratch, json, recording, run};
+use as_user::{Refusal, Scratch, json, recording, refused, run};
 use vfs_audit::observation::{LockEvidence, LockReading, Observation, Tracked, Word};
 use vfs_audit::report::Loss;
 
@@ -123,7 +123,7 @@ fn what_cannot_be_checked_says_why_and_what_to_do() {
     scratch.file("old.vfa", good("6.1.0-41-amd64"));
     scratch.file("not.vfa", "hello");
     scratch.file("broken.toml", "[[known]]\nfingerprint = 1");
-    let cases: [(&[&str], &str, &str); 8] = [
+    let cases: [Refusal; 8] = [
         (&["check", "none.vfa"], "opening the recording none.vfa", "see that the file is there and readable"),
         (&["check", "not.vfa"], "not a vfs-audit recording", "name a file that `vfs-audit record -o FILE` made"),
         (&["check", "run.vfa", "old.vfa"], "different rules: 6.12.48, 6.1.0-41-amd64", "check them one by one"),
@@ -133,11 +133,7 @@ fn what_cannot_be_checked_says_why_and_what_to_do() {
         (&["check", "run.vfa", "--baseline", "none"], "reading the baseline none", "--write-baseline FILE"),
         (&["check", "run.vfa", "--baseline", "broken.toml"], "reading the baseline broken.toml", "TOML"),
     ];
-    for (arguments, message, hint) in cases {
-        let (code, out, err) = run(&scratch, arguments);
-        assert_eq!((code, out.as_str()), (2, ""), "{arguments:?}");
-        assert!(err.starts_with("vfs-audit: ") && err.contains(message) && err.contains(hint), "{arguments:?}: {err}");
-    }
+    refused(&scratch, &cases);
 }
 
 #[test]

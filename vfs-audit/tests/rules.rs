@@ -7,7 +7,7 @@ mod expect;
 #[path = "report/sample.rs"]
 mod sample;
 
-use as_user::{Scratch, json, recording, run};
+use as_user::{Refusal, Scratch, json, recording, refused, run};
 use vfs_audit::observation::{LockEvidence, LockReading, Observation, Tracked, Word};
 use vfs_audit::report::Loss;
 
@@ -194,6 +194,21 @@ fn a_recording_is_checked_by_a_directory_of_rule_files() {
     assert_eq!(run(&scratch, &["check", "run.vfa", "--rules", "rules"]).0, 1);
     assert_eq!(run(&scratch, &["check", "run.vfa", "--rules", "rules@v5.4"]).0, 1);
     assert_eq!(run(&scratch, &["check", "run.vfa", "--rules", "rules@v9"]).0, 2);
+    scratch.file("old.vfa", recording("6.1.0", &[], Loss::default()));
+    let (code, _, err) = run(&scratch, &["check", "run.vfa", "old.vfa", "--rules", "rules"]);
+    assert_eq!(code, 2, "a directory has the rules of all releases: {err}");
+    assert_eq!(run(&scratch, &["check", "run.vfa", "old.vfa", "--rules", "rules@v6.12"]).0, 1);
+}
+
+#[test]
+fn a_file_with_the_name_of_a_release_does_not_hide_the_release() {
+    let scratch = Scratch::new("rules-name");
+    scratch.file("run.vfa", shared_setattr());
+    scratch.file("auto", DOCUMENT.replace("CELL", "shared"));
+    scratch.file("v6.12", DOCUMENT.replace("CELL", "shared"));
+    for (rules, code) in [("auto", 1), ("v6.12", 1), ("./auto", 0), ("./v6.12", 0)] {
+        assert_eq!(run(&scratch, &["check", "run.vfa", "--rules", rules]).0, code, "{rules}");
+    }
 }
 
 #[test]
@@ -240,7 +255,7 @@ fn what_is_not_there_is_one_clear_error_with_what_to_do() {
     let scratch = Scratch::new("rules-refused");
     scratch.file("note.txt", "a note on something else\n");
     assert!(std::fs::create_dir_all(scratch.0.join("empty")).is_ok());
-    let cases: [(&[&str], &str, &str); 9] = [
+    let cases: [Refusal; 9] = [
         (&["rules", "list", "--rules", "v9"], "there is no rule set `v9`", "use `auto`, one of v5.4"),
         (&["rules", "list", "--rules", "empty"], "there is no rule file", "name a directory of rule files"),
         (&["rules", "list", "--rules", "note.txt"], "holds no section on an operations table", "locking.rst"),
@@ -255,9 +270,5 @@ fn what_is_not_there_is_one_clear_error_with_what_to_do() {
         (&["rules", "diff", "v6.12", "none"], "cannot read none", "name a release"),
         (&["rules", "diff", "v6.12", "note.txt"], "holds no section", "a document"),
     ];
-    for (arguments, message, hint) in cases {
-        let (code, out, err) = run(&scratch, arguments);
-        assert_eq!((code, out.as_str()), (2, ""), "{arguments:?}");
-        assert!(err.starts_with("vfs-audit: ") && err.contains(message) && err.contains(hint), "{arguments:?}: {err}");
-    }
+    refused(&scratch, &cases);
 }

@@ -153,6 +153,7 @@ fn observation(
 }
 
 /// The outcome and whether it is unproven, as the specification has it.
+#[expect(clippy::match_same_arms, reason = "one arm per thing that an observation can say")]
 fn specified(
     demand: Demand,
     this: Option<LockReading>,

@@ -34,7 +34,7 @@ struct Sum {
 pub(super) fn run(args: &CheckArgs) -> anyhow::Result<Exit> {
     let conclusion = Conclusion::prepare(&args.judging, &args.output)?;
     let opened = args.files.iter().map(|file| open(file)).collect::<anyhow::Result<Vec<_>>>()?;
-    let header = common_header(&opened, args.rules.rules == "auto")?;
+    let header = common_header(&opened, selection::goes_by_kernel(&args.rules))?;
     let catalogue = selection::catalogue(&args.rules, &release_of(&header))?;
     selection::prove(&catalogue, &args.filters, &args.judging.require)?;
     let report = check(args, opened, header, &catalogue)?;
@@ -109,6 +109,7 @@ fn common_header(opened: &[Opened], automatic: bool) -> anyhow::Result<Header> {
 pub(super) fn release_of(header: &Header) -> String {
     match header.source {
         Source::Live | Source::Recorded => header.kernel.release.clone(),
+        Source::Reference if header.kernel.rules.is_empty() => header.kernel.release.clone(),
         Source::Reference => header.kernel.rules.trim_start_matches('v').to_owned(),
     }
 }

@@ -1,7 +1,6 @@
 //! `compare`: what is documented, what the reference VFS does and what kernels do, rule by rule.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use super::args::{CompareArgs, ListFormat};
 use super::check::{self, Opened};
@@ -29,10 +28,11 @@ pub(super) fn run(args: &CompareArgs) -> anyhow::Result<Exit> {
     let mut recordings = Vec::new();
     for file in &args.files {
         let opened = check::open(file)?;
-        let header = header_of(&opened, &args.rules.rules)?;
+        let header = header_of(&opened, selection::goes_by_kernel(&args.rules))?;
         let catalogue = catalogue_of(args, &header, &mut catalogues)?;
         recordings.push(Related { opened, header, catalogue });
     }
+    prove(args, &catalogues)?;
     let mut runs = Vec::new();
     for recording in recordings {
         let catalogue = &catalogues[recording.catalogue].1;
@@ -51,10 +51,10 @@ pub(super) fn run(args: &CompareArgs) -> anyhow::Result<Exit> {
     })
 }
 
-fn header_of(opened: &Opened, rules: &str) -> anyhow::Result<Header> {
+fn header_of(opened: &Opened, goes_by_kernel: bool) -> anyhow::Result<Header> {
     match opened.reader.header() {
         Some(header) => Ok(header.clone()),
-        None if rules == "auto" => {
+        None if goes_by_kernel => {
             let hint = "record the run anew, or say which rules with `--rules RELEASE`";
             let what = format!("the header of {} is damaged, so its kernel and rules are not known", opened.name);
             Err(Advice::new(what, hint).into())
@@ -70,16 +70,20 @@ fn catalogue_of(
     catalogues: &mut Vec<(String, Catalogue)>,
 ) -> anyhow::Result<usize> {
     let release = check::release_of(header);
-    let wanted = args.rules.rules.as_str();
-    let is_by_release = wanted == "auto" || Path::new(wanted).is_dir();
-    let key = if is_by_release { Catalogue::for_kernel(&release).to_owned() } else { String::new() };
+    let key =
+        if selection::goes_by_kernel(&args.rules) { Catalogue::for_kernel(&release).to_owned() } else { String::new() };
     if let Some(known) = catalogues.iter().position(|(known, _)| *known == key) {
         return Ok(known);
     }
     let catalogue = selection::catalogue(&args.rules, &release)?;
-    selection::prove(&catalogue, &args.filters, &[])?;
     catalogues.push((key, catalogue));
     Ok(catalogues.len() - 1)
+}
+
+/// Proves that every pattern names something in one of the rule sets: ops come and go with the releases.
+fn prove(args: &CompareArgs, catalogues: &[(String, Catalogue)]) -> anyhow::Result<()> {
+    let proofs = catalogues.iter().map(|(_, catalogue)| selection::prove(catalogue, &args.filters, &[]));
+    proofs.reduce(anyhow::Result::or).unwrap_or(Ok(()))
 }
 
 /// A recording as one run, or as one run per file system.

@@ -9,7 +9,7 @@ use super::{Advice, note};
 use crate::checker::Findings;
 use crate::observation::Observation;
 use crate::rules::import::{self, Imported, Kind};
-use crate::rules::{Catalogue, LoadError, adopt, glob};
+use crate::rules::{Catalogue, LoadError, Release, adopt, glob};
 
 /// Loads the rule set that was asked for; `kernel` is the release that `auto` goes by.
 ///
@@ -18,16 +18,27 @@ use crate::rules::{Catalogue, LoadError, adopt, glob};
 pub fn catalogue(source: &RuleSource, kernel: &str) -> anyhow::Result<Catalogue> {
     let wanted = source.rules.as_str();
     let automatic = Catalogue::for_kernel(kernel);
-    if Path::new(wanted).is_file() {
+    if !is_name(wanted) && Path::new(wanted).is_file() {
         return of_document(Path::new(wanted));
     }
     let (directory, release) = wanted.rsplit_once('@').unwrap_or((wanted, automatic));
     let loaded = match wanted {
         "auto" => Catalogue::load(automatic),
-        _ if Path::new(directory).is_dir() => Catalogue::load_from(Path::new(directory), release),
+        _ if !is_name(wanted) && Path::new(directory).is_dir() => Catalogue::load_from(Path::new(directory), release),
         _ => Catalogue::load(wanted),
     };
     Ok(loaded.map_err(|error| advise(error, wanted))?)
+}
+
+/// Whether a rule source is a name of ours; a file of that name needs a path (`./auto`).
+fn is_name(wanted: &str) -> bool {
+    wanted == "auto" || Release::named(wanted).is_some()
+}
+
+/// Whether the rules depend on the kernel's release: with `auto`, and with a directory of rule files that names none.
+pub fn goes_by_kernel(source: &RuleSource) -> bool {
+    let wanted = source.rules.as_str();
+    wanted == "auto" || (!is_name(wanted) && Path::new(wanted).is_dir())
 }
 
 /// Makes rules of a kernel's own document; what has no reading is noted, and listed as not judged.

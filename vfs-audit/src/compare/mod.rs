@@ -11,7 +11,7 @@
 mod relate;
 mod table;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::Serialize;
@@ -206,13 +206,15 @@ impl Comparison {
     }
 }
 
-/// Every rule of every run's rule set: tables, ops and rules in the order in which they first appear.
+/// Every rule that some run was asked for: tables, ops and rules in the order in which they first appear.
 fn ids<'r>(runs: &'r [Run<'_>]) -> Vec<&'r str> {
-    let mut tables: Vec<(&str, Vec<(&str, Vec<&str>)>)> = Vec::new();
+    let asked: BTreeSet<&str> =
+        runs.iter().flat_map(|run| &run.findings.rules).map(|found| found.id.as_str()).collect();
+    let mut tables: Named<'r, Named<'r, Vec<&str>>> = Vec::new();
     for (table, op) in runs.iter().flat_map(|run| run.catalogue.ops()) {
         let ops = entry(&mut tables, &table.name);
         let rules = entry(ops, &op.name);
-        for rule in &op.rules {
+        for rule in op.rules.iter().filter(|rule| asked.contains(rule.id.as_str())) {
             if !rules.contains(&rule.id.as_str()) {
                 rules.push(&rule.id);
             }
@@ -221,10 +223,13 @@ fn ids<'r>(runs: &'r [Run<'_>]) -> Vec<&'r str> {
     tables.into_iter().flat_map(|(_, ops)| ops).flat_map(|(_, rules)| rules).collect()
 }
 
-/// The list under a name, made where there is none.
-fn entry<'l, 'n, T>(list: &'l mut Vec<(&'n str, Vec<T>)>, name: &'n str) -> &'l mut Vec<T> {
+/// Things by name, in the order in which the names first appear.
+type Named<'n, T> = Vec<(&'n str, T)>;
+
+/// What stands under a name, made where there is nothing.
+fn entry<'l, 'n, T: Default>(list: &'l mut Named<'n, T>, name: &'n str) -> &'l mut T {
     let at = list.iter().position(|(known, _)| *known == name).unwrap_or_else(|| {
-        list.push((name, Vec::new()));
+        list.push((name, T::default()));
         list.len() - 1
     });
     &mut list[at].1

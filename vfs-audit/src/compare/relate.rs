@@ -1,6 +1,7 @@
 //! One run at one rule: how it stands to what is documented, and why, from what the run says.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use super::{Cell, Relation, Run};
 use crate::checker::{RuleVerdict, Verdict, Violation};
@@ -90,7 +91,7 @@ fn causes(asked: &Asked<'_>) -> String {
     });
     let mut text = told.collect::<Vec<_>>().join("; ");
     if rest > 0 {
-        text.push_str(&format!("; and {rest} more ways"));
+        let _ = write!(text, "; and {rest} more ways");
     }
     text
 }
@@ -164,16 +165,16 @@ fn why_unobserved(asked: &Asked<'_>) -> String {
     if invocations > 0 {
         let conditions: Vec<String> = asked.rule.when.iter().map(ToString::to_string).collect();
         return if conditions.is_empty() {
-            format!("{invocations} invocations of {name}, none of which it speaks of")
+            "invocations of the op, but none of the kind that it speaks of".to_owned()
         } else {
-            format!("{invocations} invocations of {name}, none of them with: {}", conditions.join(" and "))
+            format!("invocations of the op, but none with: {}", conditions.join(" and "))
         };
     }
     let hooks = || asked.run.hooks.iter().filter(|hook| hook.op == name);
     let attached = hooks().filter(|hook| hook.state == HookState::Attached).count();
     match hooks().find(|hook| hook.state != HookState::Attached) {
-        Some(hook) if attached == 0 => format!("{name} was not watched: {}", hook.reason),
-        _ if attached > 0 => format!("no invocation of {name}; callbacks watched: {attached}"),
-        _ => format!("no invocation of {name}"),
+        Some(hook) if attached == 0 => format!("the op was not watched: {}", hook.reason),
+        _ if attached > 0 => "no invocation of the op, whose callbacks were watched".to_owned(),
+        _ => "no invocation of the op".to_owned(),
     }
 }

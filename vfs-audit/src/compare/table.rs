@@ -151,13 +151,36 @@ fn silent(comparison: &Comparison) -> String {
             push(&mut text, "");
             push(&mut text, &format!("Not observed or not judged in {}", letter(run)));
         }
-        push(&mut text, "");
         for line in wrap(&format!("{}: {why}", counted(rules.len() as u64, "rule")), WIDTH - 2) {
             push(&mut text, &format!("  {}", escape::text(&line)));
         }
-        indented(&mut text, &rules.join(", "));
+        for named in names(comparison, &rules) {
+            indented(&mut text, &named);
+        }
     }
     text
+}
+
+/// Rules by operations table; an op whose rules are all among them is named once (`mkdir.*`).
+fn names(comparison: &Comparison, rules: &[&str]) -> Vec<String> {
+    let mut tables: Vec<(&str, Vec<String>)> = Vec::new();
+    for rule in rules {
+        let whole = op_of(rule);
+        let of_op = comparison.rules.iter().map(|line| line.rule.as_str()).filter(|id| op_of(id) == whole);
+        let is_whole = of_op.clone().count() > 1 && of_op.clone().all(|id| rules.contains(&id));
+        let name = if is_whole { format!("{}.*", short(whole)) } else { short(rule).to_owned() };
+        match tables.last_mut().filter(|(table, _)| *table == table_of(rule)) {
+            Some((_, names)) if names.contains(&name) => {}
+            Some((_, names)) => names.push(name),
+            None => tables.push((table_of(rule), vec![name])),
+        }
+    }
+    tables.into_iter().map(|(table, names)| format!("{table}: {}", names.join(", "))).collect()
+}
+
+/// The op of a rule (`inode_operations.mkdir`).
+fn op_of(id: &str) -> &str {
+    id.match_indices('.').nth(1).map_or(id, |(at, _)| &id[..at])
 }
 
 fn indented(text: &mut String, line: &str) {

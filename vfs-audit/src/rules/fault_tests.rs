@@ -319,3 +319,24 @@ fn a_directory_is_read_as_the_embedded_files_are() {
     assert_eq!(Catalogue::lint(&directory).unwrap(), []);
     assert!(matches!(Catalogue::load_from(&directory.join("none"), "v6.12"), Err(LoadError::Unreadable { .. })));
 }
+
+#[test]
+fn two_files_of_one_table_are_refused() {
+    let mut files = files(LOCKS, EXCEPTIONS, TABLE);
+    files.push(SourceFile { name: "rules/second.toml".into(), text: TABLE.into() });
+    let faults = faults_of(&files);
+    let [fault] = faults.as_slice() else { panic!("{faults:?}") };
+    assert_eq!(fault.problem.to_string(), "two tables are called `inode_operations`");
+    assert_eq!((fault.file.as_str(), fault.line), ("rules/second.toml", 2));
+    assert!(fault.problem.remedy().contains("merge the two files"));
+}
+
+#[test]
+fn an_op_of_which_nothing_is_said_is_refused() {
+    let table = "name = \"inode_operations\"\noperations = [\"i_op\"]\nsuperblock = [\"i_sb\"]\n\n\
+                 [[op]]\nname = \"create\"\nroles = { dir = \"inode#1\" }\n";
+    let faults = faults_of(&files(LOCKS, "", table));
+    let [fault] = faults.as_slice() else { panic!("{faults:?}") };
+    assert_eq!(fault.problem.to_string(), "`create` has no rule in v5.4");
+    assert_eq!((fault.line, pointed(fault).as_str()), (6, "\"create\""));
+}

@@ -181,7 +181,9 @@ fn no_damage_to_a_rule_file_makes_loading_fail_without_a_fault() {
             Ok(catalogue) => check_catalogue(&catalogue, random),
             Err(LoadError::Faulty(faults)) => {
                 assert!(!faults.is_empty());
-                faults.iter().for_each(|fault| check_fault(fault, &files));
+                for fault in &faults {
+                    check_fault(fault, &files);
+                }
             }
             Err(error) => panic!("{error}"),
         }

@@ -60,6 +60,7 @@ pub(crate) fn recording(release: &str, observations: &[Observation], loss: Loss)
     write().unwrap_or_else(|error: vfs_audit::recording::Error| panic!("{error}"))
 }
 
+/// What the program does with these arguments in that directory.
 pub(crate) fn vfs_audit(scratch: &Scratch, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_vfs-audit"));
     command.current_dir(&scratch.0).args(arguments).env_remove("NO_COLOR");
@@ -76,4 +77,16 @@ pub(crate) fn run(scratch: &Scratch, arguments: &[&str]) -> (i32, String, String
 /// JSON as it was printed.
 pub(crate) fn json(text: &str) -> serde_json::Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+/// A command line, and what the error and its hint say.
+pub(crate) type Refusal<'a> = (&'a [&'a str], &'a str, &'a str);
+
+/// Each is refused: exit code 2, nothing on stdout, one clear error with what to do.
+pub(crate) fn refused(scratch: &Scratch, cases: &[Refusal<'_>]) {
+    for (arguments, message, hint) in cases {
+        let (code, out, err) = run(scratch, arguments);
+        assert_eq!((code, out.as_str()), (2, ""), "{arguments:?}");
+        assert!(err.starts_with("vfs-audit: ") && err.contains(message) && err.contains(hint), "{arguments:?}: {err}");
+    }
 }

@@ -164,7 +164,20 @@ fn cells_under_headings_that_are_hardly_words_have_an_entry_each() {
     let facts = stored("v6.12").replace("columns\ts_umount\tnote", "columns\t(a)\t[a]");
     let adopted = adopt(&import::read(&document(&facts), "changed.rst")).unwrap();
     let (_, op, _) = adopted.catalogue.rule("super_operations.statfs.cell_a").unwrap();
-    let cited = |column: &str| op.rules.iter().filter(|rule| rule.cites == [column]).map(|rule| rule.id.as_str());
-    assert_eq!(cited("(a)").collect::<Vec<_>>(), ["super_operations.statfs.cell_a"]);
-    assert_eq!(cited("[a]").collect::<Vec<_>>(), ["super_operations.statfs.cell_a_2"]);
+    for (column, id) in [("(a)", "super_operations.statfs.cell_a"), ("[a]", "super_operations.statfs.cell_a_2")] {
+        let citing: Vec<&str> =
+            op.rules.iter().filter(|rule| rule.cites == [column]).map(|rule| rule.id.as_str()).collect();
+        assert_eq!(citing, [id], "{column}");
+    }
+}
+
+#[test]
+fn a_second_row_that_says_something_else_is_named() {
+    let twice =
+        |second: &str| changed("row\tsetattr\texclusive", &format!("row\tsetattr\texclusive\nrow\tsetattr\t{second}"));
+    let adopted = twice("shared");
+    let [only] = adopted.diagnostics.as_slice() else { panic!("{:?}", adopted.diagnostics) };
+    assert!(only.what.starts_with("another row says something else"), "{only}");
+    assert_eq!(told(&adopted), [""; 0]);
+    assert_eq!(twice("exclusive").diagnostics, []);
 }

@@ -23,7 +23,7 @@ pub(crate) fn sample(name: &str) -> String {
 /// Documents that are at hand where any is.
 const DOCUMENTS: usize = 8;
 
-/// Tests that had no document to run on.
+/// Tests that had no kernel's document to run on; some of them have samples beside.
 static SKIPPED: AtomicUsize = AtomicUsize::new(0);
 
 /// The kernel's documents, release by release; none where they are not at hand, which is said and counted on stderr. With
@@ -54,7 +54,10 @@ pub(crate) fn kernel_documents(test: &str) -> Vec<(String, String)> {
 /// Not `eprintln!`: the test harness would keep it from being seen.
 fn skip(test: &str, directory: &Path) {
     let count = SKIPPED.fetch_add(1, Ordering::Relaxed) + 1;
-    let what = format!("skipped ({count} so far): {test}: no documents in {}\n", directory.display());
+    let what = format!(
+        "skipped ({count} so far): {test}, as far as it needs the kernel's documents: none in {}\n",
+        directory.display()
+    );
     std::io::stderr().write_all(what.as_bytes()).unwrap();
 }
 

@@ -47,6 +47,7 @@ impl<'b, 'a> OpBuilder<'b, 'a> {
         if self.known.is_empty() {
             return self.unknown();
         }
+        self.name_other_rows();
         self.add_from_cells();
         self.add_from_lines();
         self.add_from_prose();
@@ -60,6 +61,18 @@ impl<'b, 'a> OpBuilder<'b, 'a> {
         let place = |rule: &Rule| nearest.iter().position(|id| *id == rule.id).unwrap_or(usize::MAX);
         self.op.rules.sort_by_key(place);
         self.op
+    }
+
+    /// Names rows of the op that say something else than the first, by which it is read.
+    fn name_other_rows(&mut self) {
+        let rows = self.section.parts.iter().flat_map(|part| &part.rows).filter(|row| row.op == self.op.name);
+        let texts = |row: &Row| row.cells.iter().map(|cell| cell.text.clone()).collect::<Vec<_>>();
+        let first = self.row.map(texts);
+        let others: Vec<usize> = rows.filter(|row| Some(texts(row)) != first).map(|row| row.line).collect();
+        for line in others {
+            let what = format!("another row says something else; the op is read by its row in line {}", self.line());
+            self.adopting.note((line, self.table, &self.op.name, ""), what);
+        }
     }
 
     /// An op that no release has.
