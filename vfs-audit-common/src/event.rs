@@ -58,7 +58,28 @@ pub struct Control {
     pub tgid: u64,
     /// Process whose invocations are not wanted: the daemon's own.
     pub own_tgid: u64,
+    /// Address of the table of the CPUs' per-CPU offsets; 0 = contexts cannot be read.
+    pub per_cpu_offsets: u64,
+    /// Address of the preemption count, as a per-CPU variable.
+    pub preempt_count: u64,
+    /// What probing itself adds to the preemption count; [`CONTEXT_UNKNOWN`] while that is being found out.
+    pub preempt_base: u32,
+    /// What probing itself adds to the depth of RCU read sides.
+    pub rcu_base: u32,
 }
+
+/// The contexts of the self-test's own calls: the least that was seen is what probing adds.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ContextBase {
+    /// Preemption count.
+    pub preempt: u32,
+    /// Depth of RCU read sides.
+    pub rcu: u32,
+}
+
+/// No context has been seen yet.
+pub const CONTEXT_UNKNOWN: u32 = u32::MAX;
 
 /// One entry of a task's held-lock table.
 #[repr(C)]

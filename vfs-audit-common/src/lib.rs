@@ -13,8 +13,8 @@ mod plan;
 
 pub use config::KernelOffsets;
 pub use event::{
-    COUNTED_KEY_READY, Control, CountedKey, EVENT_OBSERVATION, EVENT_SLEEP, Event, HeldLock, ObservationKey, TaskLocks,
-    WatchFrame,
+    CONTEXT_UNKNOWN, COUNTED_KEY_READY, ContextBase, Control, CountedKey, EVENT_OBSERVATION, EVENT_SLEEP, Event,
+    HeldLock, ObservationKey, TaskLocks, WatchFrame,
 };
 pub use lock_state::{
     ModeBits, SLOT_ABSENT, SLOT_TRACKED_EXCLUSIVE, SLOT_TRACKED_MASK, SLOT_TRACKED_NONE, SLOT_TRACKED_SHARED,
@@ -23,8 +23,8 @@ pub use lock_state::{
 };
 pub use loss::{LOSS_CAUSES, Loss, STATS_LEN, Stat};
 pub use plan::{
-    FLAG_AND_MASK, FLAG_IS_DIRECTORY, FLAG_PRESENT, FLAG_ROLES_DIFFER, FlagReader, HOOK_PLACES_LEN, HookPlace,
-    HookPlan, LOCK_MUTEX, LOCK_RWSEM, LOCK_UNTRACKED, RoleReader, SlotReader, hook_place,
+    FLAG_AND_MASK, FLAG_ATOMIC, FLAG_IS_DIRECTORY, FLAG_PRESENT, FLAG_ROLES_DIFFER, FlagReader, HOOK_PLACES_LEN,
+    HookPlace, HookPlan, LOCK_MUTEX, LOCK_RWSEM, LOCK_UNTRACKED, RoleReader, SlotReader, hook_place,
 };
 
 /// Version of this layout; the daemon refuses an eBPF object that carries another.

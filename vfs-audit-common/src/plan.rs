@@ -20,6 +20,10 @@ pub const FLAG_PRESENT: u8 = 3;
 /// Flag: role `a` is an inode and its `i_mode` says directory.
 pub const FLAG_IS_DIRECTORY: u8 = 4;
 
+/// Flag: sleeping is not allowed where the callback is entered: preemption, soft interrupts or interrupts are off, or an RCU
+/// read side was entered.
+pub const FLAG_ATOMIC: u8 = 5;
+
 /// Places of [`HookPlace`]s: a power of two.
 pub const HOOK_PLACES_LEN: usize = 16_384;
 
@@ -103,8 +107,8 @@ pub struct HookPlan {
     pub slot_offsets_len: u8,
     /// 1 when calls through the table are counted by hook: of functions that may mostly be called directly.
     pub is_shared: u8,
-    /// Always zero.
-    pub pad: u8,
+    /// 1 when one of the flags is [`FLAG_ATOMIC`].
+    pub reads_context: u8,
     /// Address of the function.
     pub function: u64,
     /// Byte offsets of the slots of the table that hold the function when it is called through the table.

@@ -16,7 +16,7 @@ use vfs_audit_common::{
 
 use crate::{
     event,
-    facts::{self, Args},
+    facts::{self, Args, Context},
     maps::{COUNTED, COUNTS, DIRECT, HOOK_PLACES, HOOKS, PLANS, THROUGH_TABLE, count, enabled, lose},
     memory::fast_u64,
     task, watch,
@@ -28,6 +28,8 @@ struct Invocation {
     args: Args,
     caller: u64,
     stack_pointer: u64,
+    /// The processor's flags; 0 = not saved.
+    processor_flags: u64,
 }
 
 /// Counts `key` in the table of all keys; true when it is new.
@@ -93,19 +95,25 @@ fn count_key(key: &ObservationKey) -> bool {
 /// # Safety
 /// `locks` is a live map value of the current task, whose address is `task`; its roles are read.
 #[inline(always)]
-unsafe fn read(plan: &HookPlan, seen: &Invocation, locks: *mut TaskLocks, task: u64, table: u64) -> ObservationKey {
+unsafe fn read(
+    plan: &HookPlan,
+    seen: &Invocation,
+    locks: *mut TaskLocks,
+    context: &Context,
+    table: u64,
+) -> ObservationKey {
     // SAFETY: by the caller.
     unsafe {
         ObservationKey {
             hook: seen.hook,
-            flags: facts::flags(plan, &seen.args, locks),
+            flags: facts::flags(plan, &seen.args, locks, context),
             history_complete: (*locks).history_complete as u8,
             point: 0,
             slept: 0,
             caller: seen.caller,
             table,
             sb: facts::object(&plan.sb, &seen.args, locks),
-            slots: facts::slots(plan, locks, task).to_le_bytes(),
+            slots: facts::slots(plan, locks, context.task).to_le_bytes(),
         }
     }
 }
@@ -120,7 +128,7 @@ fn bump(counters: &PerCpuArray<u64>, hook: u32) {
 }
 
 #[inline(always)]
-fn observe<C: EbpfContext>(ctx: &C, seen: &Invocation, (task, locks): (u64, *mut TaskLocks)) {
+fn observe<C: EbpfContext>(ctx: &C, seen: &Invocation, (control, task, locks): Wanted) {
     let Some(plan) = PLANS.get(seen.hook) else { return lose(Loss::PlanMissing) };
     // SAFETY: a live map value of the current task.
     let table = unsafe {
@@ -133,8 +141,9 @@ fn observe<C: EbpfContext>(ctx: &C, seen: &Invocation, (task, locks): (u64, *mut
     if plan.is_shared != 0 {
         bump(&THROUGH_TABLE, seen.hook);
     }
+    let context = Context { control, task, processor_flags: seen.processor_flags };
     // SAFETY: as above.
-    let key = unsafe { read(plan, seen, locks, task, table) };
+    let key = unsafe { read(plan, seen, locks, &context, table) };
     if key.history_complete == 0 {
         count(Stat::IncompleteHistory);
         if task::is_user(task) {
@@ -167,22 +176,25 @@ fn hook_of(ctx: &ProbeContext) -> u32 {
 fn from_registers(ctx: &ProbeContext) -> Invocation {
     let regs: *const pt_regs = ctx.regs;
     // SAFETY: the context of a kprobe is its registers.
-    let (args, stack_pointer) = unsafe {
+    let (args, stack_pointer, processor_flags) = unsafe {
         let r = &*regs;
         // The padding repeats an argument: zeros would make the compiler clear the whole array byte by byte.
-        ([r.rdi, r.rsi, r.rdx, r.rcx, r.r8, r.r9, r.r9, r.r9], r.rsp)
+        ([r.rdi, r.rsi, r.rdx, r.rcx, r.r8, r.r9, r.r9, r.r9], r.rsp, r.eflags)
     };
-    Invocation { hook: hook_of(ctx), args, caller: fast_u64(stack_pointer), stack_pointer }
+    Invocation { hook: hook_of(ctx), args, caller: fast_u64(stack_pointer), stack_pointer, processor_flags }
 }
 
-/// The current task and its table, when its process's invocations are wanted.
+/// The daemon's word, the current task and its table.
+type Wanted = (&'static Control, u64, *mut TaskLocks);
+
+/// The current task, when its process's invocations are wanted.
 #[inline(always)]
-fn wanted(control: &Control) -> Option<(u64, *mut TaskLocks)> {
+fn wanted(control: &'static Control) -> Option<Wanted> {
     let task = task::current();
     let locks = task::locks_of(task)?;
     // SAFETY: a live map value of the current task.
     let tgid = u64::from(unsafe { (*locks).tgid });
-    (tgid != control.own_tgid && (control.tgid == 0 || tgid == control.tgid)).then_some((task, locks))
+    (tgid != control.own_tgid && (control.tgid == 0 || tgid == control.tgid)).then_some((control, task, locks))
 }
 
 /// A callback's entry, by kprobe.multi or single kprobes; the cookie is the hook number.
@@ -225,7 +237,13 @@ pub(crate) fn callback_fentry(ctx: FEntryContext) -> i32 {
     };
     let last = arg(5);
     let args: Args = [arg(0), arg(1), arg(2), arg(3), arg(4), last, last, last];
-    let seen = Invocation { hook, args, caller: crate::locks::caller(&ctx), stack_pointer: ctx.as_ptr() as u64 };
+    let seen = Invocation {
+        hook,
+        args,
+        caller: crate::locks::caller(&ctx),
+        stack_pointer: ctx.as_ptr() as u64,
+        processor_flags: 0,
+    };
     observe(&ctx, &seen, task);
     0
 }

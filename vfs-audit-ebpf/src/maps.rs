@@ -5,9 +5,9 @@ use aya_ebpf::{
     maps::{Array, HashMap, PerCpuArray, PerCpuHashMap, RingBuf},
 };
 use vfs_audit_common::{
-    COUNTED_KEYS, Control, CountedKey, EVENT_RING_BYTES, HOOK_PLACES_LEN, HOOKS_MAX, HookPlace, HookPlan, KEYS_MAX,
-    KernelOffsets, LOSS_CAUSES, Loss, ObservationKey, PEEK_BYTES, STATS_LEN, Stat, TASK_SLOTS, TASKS_ASIDE_MAX,
-    TaskLocks, WIRE_VERSION,
+    COUNTED_KEYS, ContextBase, Control, CountedKey, EVENT_RING_BYTES, HOOK_PLACES_LEN, HOOKS_MAX, HookPlace, HookPlan,
+    KEYS_MAX, KernelOffsets, LOSS_CAUSES, Loss, ObservationKey, PEEK_BYTES, STATS_LEN, Stat, TASK_SLOTS,
+    TASKS_ASIDE_MAX, TaskLocks, WIRE_VERSION,
 };
 
 /// Held-lock tables, each at the place that a hash of the task's address says: an array costs a tenth of a hash map.
@@ -67,6 +67,8 @@ pub(crate) static OFFSETS: KernelOffsets = KernelOffsets {
     fs_name: 0,
     task_stack: 0,
     task_flags: 0,
+    task_rcu_nesting: 0,
+    task_trace_recursion: 0,
     thread_size: 0,
     cast_type: 0,
 };
@@ -75,6 +77,10 @@ pub(crate) static OFFSETS: KernelOffsets = KernelOffsets {
 #[unsafe(no_mangle)]
 #[used]
 pub(crate) static WIRE: u32 = WIRE_VERSION;
+
+/// Contexts of the self-test's calls.
+#[map]
+pub(crate) static CONTEXT: Array<ContextBase> = Array::with_max_entries(1, 0);
 
 /// What the daemon tells the programs.
 #[map]

@@ -104,6 +104,12 @@ impl Symbols {
         after > 0 && matches!(self.entries[after - 1].kind, b'T' | b't' | b'W' | b'w')
     }
 
+    /// Address of the first symbol behind `address`.
+    pub fn end_of(&self, address: u64) -> Option<u64> {
+        let after = self.entries.partition_point(|e| e.address <= address);
+        self.entries.get(after).map(|entry| entry.address)
+    }
+
     /// Addresses of every symbol `name`.
     pub fn addresses(&self, name: &str) -> Vec<u64> {
         self.entries.iter().filter(|e| self.slice(e.name) == name).map(|e| e.address).collect()

@@ -110,7 +110,15 @@ pub enum FactReader {
 impl FactReader {
     /// Whether the live tracer can read this kind of fact today; the reference VFS reads every kind.
     pub fn readable_live(&self) -> bool {
-        matches!(self, Self::RolesDiffer(..) | Self::Present(_) | Self::IsDirectory(_) | Self::Mask(..) | Self::Slept)
+        matches!(
+            self,
+            Self::RolesDiffer(..)
+                | Self::Present(_)
+                | Self::IsDirectory(_)
+                | Self::Mask(..)
+                | Self::Slept
+                | Self::Atomic
+        )
     }
 
     /// Whether the fact is known only at the callback's return.

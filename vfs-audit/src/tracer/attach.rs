@@ -289,17 +289,17 @@ pub(super) fn trampoline(
 ) -> Result<[OwnedFd; 2], String> {
     let at_exit = program == "callback_fexit" || program.contains("_if_");
     let attach_type = if at_exit { TRACE_FEXIT } else { TRACE_FENTRY };
-    let (btf_id, of_module) = if module.is_empty() {
+    let (function_id, of_module) = if module.is_empty() {
         (btf.function_named(function), None)
     } else {
         let path = Path::new("/sys/kernel/btf").join(module);
         let split = Btf::read(&path, Some(Arc::clone(btf))).map_err(|e| e.to_string())?;
         (split.function_named(function), Some(sys::module_btf(module).map_err(|e| e.to_string())?))
     };
-    let btf_id = btf_id.ok_or_else(|| format!("BTF has no function {function}"))?;
-    let btf_fd = of_module.as_ref().map(std::os::fd::AsRawFd::as_raw_fd);
+    let btf_id = function_id.ok_or_else(|| format!("BTF has no function {function}"))?;
+    let module_fd = of_module.as_ref().map(std::os::fd::AsRawFd::as_raw_fd);
     let loaded =
-        object.program(program, Purpose::Tracing { attach_type, btf_id, btf: btf_fd }).map_err(|e| e.to_string())?;
+        object.program(program, Purpose::Tracing { attach_type, btf_id, btf: module_fd }).map_err(|e| e.to_string())?;
     let link = sys::link_tracing(loaded.as_raw_fd()).map_err(|e| e.to_string())?;
     Ok([loaded, link])
 }

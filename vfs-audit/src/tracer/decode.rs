@@ -8,15 +8,16 @@ use std::{
 };
 
 use vfs_audit_common::{
-    EVENT_SLEEP, Event, NAME_BYTES, ObservationKey, SLOT_ABSENT, SLOT_TRACKED_EXCLUSIVE, SLOT_TRACKED_MASK,
-    SLOT_TRACKED_SHARED, SLOT_UNTRACKED, SLOT_WORD_FREE, SLOT_WORD_MASK, SLOT_WORD_OTHER, SLOT_WORD_READERS,
-    SLOT_WORD_SELF, WIRE_VERSION,
+    EVENT_SLEEP, Event, FLAG_ATOMIC, NAME_BYTES, ObservationKey, SLOT_ABSENT, SLOT_TRACKED_EXCLUSIVE,
+    SLOT_TRACKED_MASK, SLOT_TRACKED_SHARED, SLOT_UNTRACKED, SLOT_WORD_FREE, SLOT_WORD_MASK, SLOT_WORD_OTHER,
+    SLOT_WORD_READERS, SLOT_WORD_SELF, WIRE_VERSION,
 };
 
 use super::{
     call::{Call, call_at},
     hooks::{Hook, HookTable},
     plan::{OpPlan, Plans},
+    tail_call::TailCalls,
 };
 use crate::{
     kernel::{Memory, Superblock, Symbols},
@@ -62,6 +63,15 @@ impl Events {
     }
 }
 
+/// What of a run's data can be relied on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Known {
+    /// False when a probe on a lock primitive missed a run: then no history is complete.
+    pub history: bool,
+    /// False when it is not known what probing itself adds to a context: then no context is known.
+    pub context: bool,
+}
+
 /// What decoding needs to know.
 pub(super) struct Decoder<'a> {
     /// Symbols.
@@ -76,8 +86,10 @@ pub(super) struct Decoder<'a> {
     pub superblocks: &'a BTreeMap<u64, Superblock>,
     /// Events.
     pub events: &'a Events,
-    /// False when a probe on a lock primitive missed a run: then no history is complete.
-    pub history_holds: bool,
+    /// What can be relied on.
+    pub known: Known,
+    /// Callbacks that end in a jump to another one.
+    pub tail_calls: &'a TailCalls,
     calls: RefCell<HashMap<u64, Call>>,
 }
 
@@ -93,9 +105,9 @@ impl<'a> Decoder<'a> {
         (hooks, plans): (&'a HookTable, &'a Plans),
         superblocks: &'a BTreeMap<u64, Superblock>,
         events: &'a Events,
-        history_holds: bool,
+        (known, tail_calls): (Known, &'a TailCalls),
     ) -> Self {
-        Self { symbols, memory, hooks, plans, superblocks, events, history_holds, calls: RefCell::default() }
+        Self { symbols, memory, hooks, plans, superblocks, events, known, tail_calls, calls: RefCell::default() }
     }
 
     /// The observation of `key`, seen `count` times; `None` for a hook number that we never gave.
@@ -103,7 +115,7 @@ impl<'a> Decoder<'a> {
         let hook = self.hooks.hooks.get(key.hook as usize)?;
         let read_by = self.plans.ops.get(*hook.plans.first()?)?;
         let event = self.events.first(key);
-        let mut facts = facts(key, read_by);
+        let mut facts = facts(key, read_by, self.known);
         let served = self.served(hook, key.table);
         let route = self.route(hook, key, &served);
         let mut ops = if served.is_empty() { vec![read_by.op.clone()] } else { served };
@@ -126,7 +138,7 @@ impl<'a> Decoder<'a> {
             caller: self.code(key.caller),
             route,
             point: if key.point == 0 { Point::Entry } else { Point::Exit },
-            history_complete: key.history_complete != 0 && self.history_holds,
+            history_complete: key.history_complete != 0 && self.known.history,
             facts,
             locks: if key.point == 0 { locks(key, read_by) } else { Vec::new() },
             count,
@@ -154,6 +166,7 @@ impl<'a> Decoder<'a> {
             .or_insert_with(|| call_at(self.memory, self.symbols, key.caller));
         match call {
             Call::Direct(target) if target == hook.address => Route::Direct,
+            _ if self.tail_calls.is_entered_by(hook.address, key) => Route::Direct,
             Call::Direct(_) | Call::Indirect | Call::Unknown => Route::Table,
         }
     }
@@ -223,9 +236,10 @@ impl<'a> Decoder<'a> {
 }
 
 /// The flags by their facts' names.
-fn facts(key: &ObservationKey, plan: &OpPlan) -> BTreeMap<String, bool> {
+fn facts(key: &ObservationKey, plan: &OpPlan, known: Known) -> BTreeMap<String, bool> {
+    let is_known = |(bit, _): &(usize, &String)| known.context || plan.readers.flags[*bit].kind != FLAG_ATOMIC;
     let flag = |(bit, name): (usize, &String)| (name.clone(), key.flags & (1 << bit) != 0);
-    let mut facts: BTreeMap<String, bool> = plan.facts.iter().enumerate().map(flag).collect();
+    let mut facts: BTreeMap<String, bool> = plan.facts.iter().enumerate().filter(is_known).map(flag).collect();
     if let (1, Some(slept)) = (key.point, &plan.slept) {
         facts.insert(slept.clone(), key.slept != 0);
     }

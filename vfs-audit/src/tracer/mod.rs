@@ -21,6 +21,7 @@ mod plan;
 mod primitives;
 mod session;
 mod sys;
+mod tail_call;
 
 pub use attach::{Attached, Backend, Unattached};
 pub use hooks::{Hook, HookTable, Wanted};

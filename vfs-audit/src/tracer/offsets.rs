@@ -20,9 +20,26 @@ pub(super) fn kernel_offsets(btf: &Btf, symbols: &Symbols) -> Result<KernelOffse
         fs_name: at("file_system_type", "name")?,
         task_stack: at("task_struct", "stack")?,
         task_flags: at("task_struct", "flags")?,
+        // Kernels without preemptible RCU have no such count: there, preemption is off instead.
+        task_rcu_nesting: at("task_struct", "rcu_read_lock_nesting").unwrap_or(0),
+        task_trace_recursion: at("task_struct", "trace_recursion").unwrap_or(0),
         thread_size: thread_size(symbols),
         cast_type: 0,
     })
+}
+
+/// Where a CPU's preemption count lies: addresses of the table of per-CPU offsets and of the per-CPU variable.
+///
+/// # Errors
+/// Says what this kernel lacks; then no context can be read.
+pub(super) fn preemption_count(btf: &Btf, symbols: &Symbols) -> Result<(u64, u64), String> {
+    let address = |name: &str| symbols.addresses(name).first().copied();
+    let offsets = address("__per_cpu_offset").ok_or("no symbol __per_cpu_offset")?;
+    // In a struct of hot variables from 6.2 to 6.14.
+    if let (Some(hot), Ok(member)) = (address("pcpu_hot"), btf.offset_of("pcpu_hot", &["preempt_count"])) {
+        return Ok((offsets, hot + u64::from(member)));
+    }
+    Ok((offsets, address("__preempt_count").ok_or("no symbol __preempt_count")?))
 }
 
 /// Bytes of a kernel stack: the first task's stack lies between two symbols, whose names changed in 6.10.

@@ -6,8 +6,9 @@
 use std::collections::BTreeMap;
 
 use vfs_audit_common::{
-    FLAG_AND_MASK, FLAG_IS_DIRECTORY, FLAG_PRESENT, FLAG_ROLES_DIFFER, FLAGS_MAX, FlagReader, HookPlan, LOCK_MUTEX,
-    LOCK_RWSEM, LOCK_UNTRACKED, ROLE_STEPS_MAX, ROLES_MAX, RoleReader, SLOT_OFFSETS_MAX, SLOTS_MAX, SlotReader,
+    FLAG_AND_MASK, FLAG_ATOMIC, FLAG_IS_DIRECTORY, FLAG_PRESENT, FLAG_ROLES_DIFFER, FLAGS_MAX, FlagReader, HookPlan,
+    LOCK_MUTEX, LOCK_RWSEM, LOCK_UNTRACKED, ROLE_STEPS_MAX, ROLES_MAX, RoleReader, SLOT_OFFSETS_MAX, SLOTS_MAX,
+    SlotReader,
 };
 
 use super::hooks::Hook;
@@ -108,14 +109,29 @@ impl Plans {
         }
     }
 
+    /// Says of every rule that reads a flag of `kind` that it cannot be read.
+    pub(super) fn leave_unread(&mut self, catalogue: &Catalogue, kind: u8, why: &str) {
+        for plan in &self.ops {
+            let flags = plan.facts.iter().zip(&plan.readers.flags).filter(|(_, flag)| flag.kind == kind);
+            let facts: Vec<Read<'_>> = flags.map(|(name, _)| Read::Fact(name)).collect();
+            let table = catalogue.tables.iter().find(|table| table.name == plan.table);
+            let op = table.and_then(|table| table.ops.iter().find(|op| op.name == plan.op));
+            let rules = op.into_iter().flat_map(|op| &op.rules);
+            for rule in rules.filter(|rule| rule.reads().iter().any(|read| facts.contains(read))) {
+                self.unreadable.insert(rule.id.clone(), why.to_owned());
+            }
+        }
+    }
+
     /// What the kernel side reads at `hook`: its first op's plan, with the places of a table where the hook's function
     /// stands when it is called through the table.
     pub(super) fn of_hook(&self, hook: &Hook) -> HookPlan {
         let mut readers = self.ops[hook.plans[0]].readers;
         readers.function = hook.address;
         readers.is_shared = hook.is_shared().into();
-        // More places than there is room for: then the table is not asked, and the daemon tells direct calls by itself.
-        if hook.plans.len() <= SLOT_OFFSETS_MAX {
+        // The daemon tells direct calls by itself; only of shared functions there may be too many for that, unless their slots
+        // are more than there is room for.
+        if hook.is_shared() && hook.plans.len() <= SLOT_OFFSETS_MAX {
             readers.slot_offsets_len = hook.plans.len() as u8;
             for (place, plan) in readers.slot_offsets.iter_mut().zip(&hook.plans) {
                 *place = self.ops[*plan].slot_offset as u16;
@@ -361,6 +377,7 @@ impl<'a> Compiler<'a> {
             return Err(format!("more than {FLAGS_MAX} facts"));
         }
         let role = |name: &str| self.role(name).map(|index| index as u8);
+        #[expect(clippy::wildcard_enum_match_arm, reason = "whatever else there is cannot be read live")]
         let flag = match self.reader(name)? {
             FactReader::RolesDiffer(a, b) => {
                 FlagReader { kind: FLAG_ROLES_DIFFER, a: role(a)?, b: role(b)?, ..FlagReader::default() }
@@ -370,7 +387,13 @@ impl<'a> Compiler<'a> {
             FactReader::Mask(argument, mask) => {
                 FlagReader { kind: FLAG_AND_MASK, a: self.argument(argument)?.0, mask: *mask, ..FlagReader::default() }
             }
-            _ => return Err(format!("not observable: the fact {name} is not read live")),
+            FactReader::Atomic => {
+                self.plan.reads_context = 1;
+                FlagReader { kind: FLAG_ATOMIC, ..FlagReader::default() }
+            }
+            reader => {
+                return Err(format!("not observable: the fact {name} ({reader}) is not read live"));
+            }
         };
         self.plan.flags[self.facts.len()] = flag;
         self.facts.push(name.to_owned());

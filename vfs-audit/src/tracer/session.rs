@@ -10,19 +10,20 @@ use aya::{
 };
 use thiserror::Error;
 use vfs_audit_common::{
-    COUNTED_KEY_READY, COUNTED_KEYS, Control, CountedKey, HOOKS_MAX, HookPlace, HookPlan, KernelOffsets, LOCK_MUTEX,
-    Loss, ObservationKey, Stat, hook_place,
+    CONTEXT_UNKNOWN, COUNTED_KEY_READY, COUNTED_KEYS, ContextBase, Control, CountedKey, FLAG_ATOMIC, HOOKS_MAX,
+    HookPlace, HookPlan, KernelOffsets, LOCK_MUTEX, Loss, ObservationKey, Stat, hook_place,
 };
 
 use super::{
     attach::{Attached, Attachment, Backend, trampoline},
-    decode::{Decoder, Events},
+    decode::{Decoder, Events, Known},
     hooks::{HookTable, Wanted},
     object::{Object, ObjectError},
-    offsets::kernel_offsets,
+    offsets::{kernel_offsets, preemption_count},
     plan::Plans,
     primitives::{PRIMITIVES, Primitive, untracked},
     sys,
+    tail_call::TailCalls,
 };
 use crate::{
     btf::{Btf, BtfError},
@@ -146,6 +147,10 @@ pub struct Session {
     incomplete_seen: u64,
     /// Invocations of our own that the self-test saw.
     self_test: u64,
+    /// Addresses of the per-CPU offsets and of the preemption count; 0 when this kernel's cannot be found.
+    preemption_count: (u64, u64),
+    /// Whether contexts can be told: what probing adds is known.
+    context_known: bool,
     lock_hooks: Vec<LockHook>,
     /// (program, link) of each attached lock primitive.
     lock_links: Vec<[OwnedFd; 2]>,
@@ -180,6 +185,10 @@ impl Session {
         if !wanted.track_mutexes {
             plans.leave_untracked(LOCK_MUTEX);
         }
+        let preemption_count = preemption_count(&btf, &symbols).unwrap_or_else(|why| {
+            plans.leave_unread(catalogue, FLAG_ATOMIC, &why);
+            (0, 0)
+        });
         let peek = Peek::new(&object.ebpf)?;
         let live = LiveTables::find(&peek, &symbols, &btf).map_err(TracerError::Kernel)?;
         let hooks = HookTable::build(&live, &plans, &peek, &symbols, &wanted);
@@ -203,6 +212,8 @@ impl Session {
             tracepoints: Vec::new(),
             incomplete_seen: 0,
             self_test: 0,
+            preemption_count,
+            context_known: false,
             lock_hooks: Vec::new(),
             lock_links: Vec::new(),
             ring,
@@ -223,9 +234,13 @@ impl Session {
         }
         self.started = Instant::now();
         self.attach_callbacks(0)?;
-        let control =
-            Control { enabled: 1, since: 0, tgid: pid.unwrap_or(0).into(), own_tgid: std::process::id().into() };
-        self.prove_probes(control)?;
+        let control = Control {
+            enabled: 1,
+            tgid: pid.unwrap_or(0).into(),
+            own_tgid: std::process::id().into(),
+            ..Control::default()
+        };
+        let control = self.prove_probes(control)?;
         self.set_control(control)?;
         // Tasks born from now on are seen from their first lock.
         self.set_control(Control { since: monotonic_ns(), ..control })?;
@@ -238,10 +253,17 @@ impl Session {
     /// A shared function that these walks reach directly (`generic_permission` is called by name where a file system has no
     /// `permission`) would be called so at every step of everybody's walks: its probe is taken off at once.
     ///
+    /// The same calls tell what probing itself adds to the preemption count and to the depth of RCU read sides: the least
+    /// that is seen, since most of them are made where neither is raised.
+    ///
     /// # Errors
     /// When callbacks are hooked and not one was seen.
-    fn prove_probes(&mut self, control: Control) -> Result<(), TracerError> {
+    fn prove_probes(&mut self, control: Control) -> Result<Control, TracerError> {
         let own = u64::from(std::process::id());
+        let (per_cpu_offsets, preempt_count) = self.preemption_count;
+        let mut control = Control { per_cpu_offsets, preempt_count, preempt_base: CONTEXT_UNKNOWN, ..control };
+        let mut least: Array<&mut MapData, ContextBase> = Array::try_from(map_mut(&mut self.object.ebpf, "CONTEXT")?)?;
+        least.set(0, ContextBase { preempt: CONTEXT_UNKNOWN, rcu: CONTEXT_UNKNOWN }, 0)?;
         self.set_control(Control { tgid: own, own_tgid: 0, ..control })?;
         for _ in 0..SELF_TEST_WALKS {
             for path in SELF_TEST_PATHS {
@@ -250,9 +272,13 @@ impl Session {
             }
         }
         self.set_control(Control { enabled: 0, ..control })?;
+        let least: Array<&MapData, ContextBase> = Array::try_from(map(&self.object.ebpf, "CONTEXT")?)?;
+        let ContextBase { preempt, rcu } = least.get(&0, 0)?;
+        self.context_known = per_cpu_offsets != 0 && preempt != CONTEXT_UNKNOWN;
+        (control.preempt_base, control.rcu_base) = (preempt, rcu);
         self.self_test = self.forget_observations()?;
         self.take_off_direct_from(SELF_TEST_WALKS)?;
-        Ok(())
+        Ok(control)
     }
 
     /// Removes what was observed so far; returns how many invocations it was.
@@ -433,8 +459,7 @@ impl Session {
         loss.insert("event_unknown".to_owned(), self.events.unknown);
         let peek = Peek::new(&self.object.ebpf)?;
         let superblocks = &self.live.superblocks;
-        let decoder =
-            Decoder::new((&self.symbols, &peek), (&self.hooks, &self.plans), superblocks, &self.events, missed == 0);
+        let known = Known { history: missed == 0, context: self.context_known };
         let counts: PerCpuHashMap<&MapData, ObservationKey, u64> =
             PerCpuHashMap::try_from(map(&self.object.ebpf, "COUNTS")?)?;
         let mut keys: BTreeMap<ObservationKey, u64> = BTreeMap::new();
@@ -448,6 +473,14 @@ impl Session {
                 *keys.entry(entry.key).or_default() += entry.count;
             }
         }
+        let tail_calls = TailCalls::find(&self.hooks.hooks, (&peek, &self.symbols), keys.keys());
+        let decoder = Decoder::new(
+            (&self.symbols, &peek),
+            (&self.hooks, &self.plans),
+            superblocks,
+            &self.events,
+            (known, &tail_calls),
+        );
         let wanted = |key: &ObservationKey| {
             self.wanted.devices.is_empty()
                 || superblocks.get(&key.sb).is_some_and(|sb| self.wanted.devices.contains(&sb.device))

@@ -22,13 +22,16 @@ const INODE_OPS_MIN: usize = 18;
 const CORRECT_LOAD: &str = "vfs-audit run -o /out/report.json --format json \
     --also table:/out/report.txt -- vfs-workload all /mnt";
 
-/// Every fault that leaves the log clean, on every file system, under one audit; what was done is said on stdout.
-const FAULTS: &str = "insmod /vfs_faulty.ko || exit 99; vfs-audit run --format json \
+/// Every fault that leaves the log clean, on every file system, under one audit; what was done is said on stdout. The
+/// module's own file system is mounted before: its tables are found from what lives.
+const FAULTS: &str = "insmod /vfs_faulty.ko && mkdir /own && mount -t vfs_faulty_fs none /own && touch /own/file || exit 99; \
+    vfs-audit run --format json \
     -o /out/report.json --also table:/out/report.txt -- sh -c 'for fs in ext4 xfs btrfs tmpfs overlay; do \
     vfs-workload faults /mnt/$fs --quiet-only || exit 98; done'";
 
 /// The same calls, made correctly.
-const FAULTS_MADE_CORRECTLY: &str = "insmod /vfs_faulty.ko || exit 99; vfs-audit run --format json \
+const FAULTS_MADE_CORRECTLY: &str = "insmod /vfs_faulty.ko && mkdir /own && mount -t vfs_faulty_fs none /own && \
+    touch /own/file || exit 99; vfs-audit run --format json \
     -o /out/report.json --also table:/out/report.txt -- sh -c 'for fs in ext4 xfs btrfs tmpfs overlay; do \
     vfs-workload faults /mnt/$fs --ok || exit 98; done'";
 
@@ -184,11 +187,11 @@ fn nothing_is_left(evidence: &Evidence<'_>) -> Result<()> {
 }
 
 /// One clear error that names the `cause` and what to do, exit code 2, nothing else.
-fn is_told(evidence: &Evidence<'_>, case: &str, cause: &str) -> Result<()> {
+fn is_told(evidence: &Evidence<'_>, case: &str, word: &str) -> Result<()> {
     let stdout = &evidence.outcome.stdout;
     ensure!(stdout.lines().any(|line| line == format!("{case} 2")), "{case} did not end with 2: {stdout}");
     let message = std::fs::read_to_string(evidence.out.join(case)).with_context(|| format!("no message of {case}"))?;
-    ensure!(message.contains(cause), "{case}: no word of {cause}: {message}");
+    ensure!(message.contains(word), "{case}: no word of {word}: {message}");
     let count = |start: &str| message.lines().filter(|line| line.starts_with(start)).count();
     let (errors, hints) = (count("vfs-audit: "), count("  hint: "));
     ensure!((errors, hints) == (1, 1), "{case}: {errors} errors and {hints} hints: {message}");

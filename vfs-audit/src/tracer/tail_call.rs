@@ -1,0 +1,144 @@
+//! Callbacks that end in a jump to another callback: then that one is entered as if its caller had called it.
+//!
+//! The return address on the stack is that of the first callback's caller, and the object's table has both functions, so
+//! neither tells such an entry from a call through the table. The code of the first one does: its jump, which kernels of
+//! x86-64 have as `jmp rel32` or `jcc rel32`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use vfs_audit_common::{ObservationKey, PEEK_BYTES};
+
+use super::hooks::Hook;
+use crate::kernel::{Memory, Symbols};
+
+/// Bytes of one function that are looked at.
+const CODE_BYTES_MAX: u64 = 16 * PEEK_BYTES as u64;
+/// Bytes of a `jmp rel32`.
+const JUMP_BYTES: usize = 5;
+
+/// Which callbacks another one jumps to, and which entries there were.
+#[derive(Debug, Default)]
+pub(super) struct TailCalls {
+    /// Functions that jump to the key.
+    sources: BTreeMap<u64, BTreeSet<u64>>,
+    /// (function, return address, table) of every observation.
+    entries: BTreeSet<(u64, u64, u64)>,
+}
+
+impl TailCalls {
+    /// Looks for jumps between the functions of `hooks`, and notes the entries of `keys`.
+    pub(super) fn find<'k>(
+        hooks: &[Hook],
+        (memory, symbols): (&dyn Memory, &Symbols),
+        keys: impl Iterator<Item = &'k ObservationKey>,
+    ) -> Self {
+        let functions: BTreeSet<u64> = hooks.iter().map(|hook| hook.address).collect();
+        let mut found = Self::default();
+        for source in &functions {
+            let code = code_of(*source, memory, symbols);
+            for target in jumps(*source, &code).filter(|target| target != source && functions.contains(target)) {
+                found.sources.entry(target).or_default().insert(*source);
+            }
+        }
+        let entry = |key: &ObservationKey| Some((hooks.get(key.hook as usize)?.address, key.caller, key.table));
+        found.entries.extend(keys.filter_map(entry));
+        found
+    }
+
+    /// Whether `function` was entered by another callback's jump. One place of a call calls one slot of a table: when both
+    /// functions were seen to return there for the same table, the first one is what was called.
+    pub(super) fn is_entered_by(&self, function: u64, key: &ObservationKey) -> bool {
+        let sources = self.sources.get(&function);
+        sources.is_some_and(|sources| sources.iter().any(|s| self.entries.contains(&(*s, key.caller, key.table))))
+    }
+}
+
+/// The function's code up to the next symbol, as far as it can be read.
+fn code_of(function: u64, memory: &dyn Memory, symbols: &Symbols) -> Vec<u8> {
+    let len = symbols.end_of(function).map_or(0, |end| (end - function).min(CODE_BYTES_MAX));
+    let mut code = Vec::with_capacity(len as usize);
+    while (code.len() as u64) < len {
+        let part = (len as usize - code.len()).min(PEEK_BYTES);
+        let Some(bytes) = memory.bytes(function + code.len() as u64, part) else { break };
+        code.extend(bytes);
+    }
+    code
+}
+
+/// Where the jumps in `code`, which lies at `address`, lead. Bytes that only look like a jump lead nowhere in particular.
+fn jumps(address: u64, code: &[u8]) -> impl Iterator<Item = u64> {
+    let target = move |(at, window): (usize, &[u8])| {
+        let is_jump = window[0] == 0xe9 || (window[0] & 0xf0 == 0x80 && at > 0 && code[at - 1] == 0x0f);
+        let relative = i32::from_le_bytes([window[1], window[2], window[3], window[4]]);
+        is_jump.then(|| (address + (at + JUMP_BYTES) as u64).wrapping_add_signed(i64::from(relative)))
+    };
+    code.windows(JUMP_BYTES).enumerate().filter_map(target)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Code(BTreeMap<u64, Vec<u8>>);
+
+    impl Memory for Code {
+        fn bytes(&self, address: u64, len: usize) -> Option<Vec<u8>> {
+            self.0.get(&address)?.get(..len).map(<[u8]>::to_vec)
+        }
+    }
+
+    fn hook(address: u64) -> Hook {
+        Hook {
+            address,
+            callback: String::new(),
+            module: String::new(),
+            plans: vec![0],
+            fs: BTreeSet::new(),
+            tables: BTreeSet::new(),
+            living: true,
+        }
+    }
+
+    fn key(hook: u32, caller: u64, table: u64) -> ObservationKey {
+        ObservationKey { hook, caller, table, ..ObservationKey::default() }
+    }
+
+    /// Two functions: the one at 0x1000 jumps to the one at 0x2000, by `jump`.
+    fn found(jump: &[u8], keys: &[ObservationKey]) -> TailCalls {
+        let symbols = Symbols::parse("1000 t shmem_create\n1010 t gap\n2000 t shmem_mknod\n2010 t end\n".to_owned());
+        let mut code = vec![0x90; 16];
+        code[2..2 + jump.len()].copy_from_slice(jump);
+        let memory = Code([(0x1000, code), (0x2000, vec![0x90; 16])].into());
+        TailCalls::find(&[hook(0x1000), hook(0x2000)], (&memory, &symbols), keys.iter())
+    }
+
+    /// `jmp` from 0x1002 to 0x2000.
+    const JUMP: [u8; 5] = [0xe9, 0xf9, 0x0f, 0, 0];
+
+    #[test]
+    fn a_jump_after_an_entry_from_the_same_place_is_no_call() {
+        let keys = [key(0, 7, 9), key(1, 7, 9)];
+        assert!(found(&JUMP, &keys).is_entered_by(0x2000, &keys[1]));
+        assert!(!found(&JUMP, &keys).is_entered_by(0x1000, &keys[0]));
+    }
+
+    #[test]
+    fn a_conditional_jump_is_one_too() {
+        let keys = [key(0, 7, 9), key(1, 7, 9)];
+        assert!(found(&[0x0f, 0x84, 0xf8, 0x0f, 0, 0], &keys).is_entered_by(0x2000, &keys[1]));
+    }
+
+    #[test]
+    fn another_place_or_another_table_is_a_call_of_its_own() {
+        for other in [key(1, 8, 9), key(1, 7, 10)] {
+            let keys = [key(0, 7, 9), other];
+            assert!(!found(&JUMP, &keys).is_entered_by(0x2000, &keys[1]));
+        }
+    }
+
+    #[test]
+    fn without_a_jump_both_were_called() {
+        let keys = [key(0, 7, 9), key(1, 7, 9)];
+        assert!(!found(&[0x90; 5], &keys).is_entered_by(0x2000, &keys[1]));
+    }
+}
