@@ -10,6 +10,7 @@ pub mod commands;
 pub mod kernel;
 pub mod observation;
 pub mod recording;
+pub mod reference;
 pub mod report;
 pub mod rules;
 pub mod tracer;
