@@ -42,6 +42,9 @@ pub enum Command {
     Probes(ProbesArgs),
     /// Say what this kernel offers, what is missing, and what to do about it
     Doctor(DoctorArgs),
+    /// Run the reference VFS under the same checker, without a kernel and without root
+    #[command(after_help = EXIT_CODES)]
+    Reference(ReferenceArgs),
     /// Print the JSON Schema of `--format json`
     Schema,
 }
@@ -135,6 +138,29 @@ pub struct DoctorArgs {
     /// Form of the answer
     #[arg(long, value_enum, default_value_t = ListFormat::Table)]
     pub format: ListFormat,
+}
+
+/// `reference`.
+#[derive(Clone, Debug, Args)]
+pub struct ReferenceArgs {
+    /// Where all chance comes from
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// System calls to make, at least
+    #[arg(long, value_name = "N", default_value_t = 200_000)]
+    pub ops: u64,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a doc comment here would stand in the help")]
+    pub filters: Filters,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a doc comment here would stand in the help")]
+    pub rules: RuleSource,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a doc comment here would stand in the help")]
+    pub judging: Judging,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a doc comment here would stand in the help")]
+    pub output: Output,
 }
 
 /// `rules`.

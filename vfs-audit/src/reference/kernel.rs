@@ -28,7 +28,7 @@ pub(crate) struct Kernel {
     pub(crate) interrupts: Arc<Interrupts>,
     pub(crate) rcu: Rcu,
     pub(crate) plans: Arc<Plans>,
-    pub(crate) results: Results,
+    pub(crate) results: Arc<Results>,
     pub(crate) calls: Calls,
     pub(crate) overlaps: Overlaps,
     /// The single deviation of a mutant.
@@ -62,6 +62,7 @@ impl Kernel {
     /// A machine that has just come up.
     pub(crate) fn new(
         plans: Arc<Plans>,
+        results: Arc<Results>,
         file_systems: &'static [&'static FileSystemType],
         deviation: Deviation,
     ) -> Arc<Self> {
@@ -86,7 +87,7 @@ impl Kernel {
             interrupts: Arc::default(),
             rcu: Rcu::default(),
             plans,
-            results: Results::default(),
+            results,
             calls,
             overlaps: Overlaps::default(),
             deviation,

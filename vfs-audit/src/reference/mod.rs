@@ -8,6 +8,11 @@ mod mutant;
 mod object;
 mod observe;
 mod random;
+mod run;
 mod sched;
 mod task;
 mod vfs;
+mod workload;
+
+pub use lock::{Fault, FaultKind};
+pub use run::{Config, Run, run};

@@ -7,6 +7,7 @@
 
 mod attr;
 mod backing;
+mod blockdev;
 mod device;
 mod managers;
 mod memory;
@@ -15,10 +16,11 @@ mod remote;
 mod simple;
 mod tree;
 
-pub(crate) use device::{new_device, simulated};
-pub(crate) use managers::{LEASE_MANAGER, LOCKD, REMOTE_LOCKS};
+pub(crate) use blockdev::open_device as blockdev_inode;
+pub(crate) use device::{BLKGETSIZE, new_device};
+pub(crate) use managers::{HOLDER_IS_SILENT, LEASE_MANAGER, LOCKD, REMOTE_LOCKS};
 
 use super::object::FileSystemType;
 
 /// All file system types.
-pub(crate) const ALL: &[&FileSystemType] = &[&memory::MEMORY, &ondisk::DISK, &remote::REMOTE, &attr::ATTR];
+pub(crate) const ALL: &[&FileSystemType] = &[&memory::MEMORY, &ondisk::DISK, &remote::REMOTE, &attr::ATTR, &blockdev::BLOCKDEV];

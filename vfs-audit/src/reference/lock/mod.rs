@@ -13,7 +13,7 @@ mod raw;
 use std::panic::Location;
 
 pub(crate) use class::{Class, Nest, Waiting, order_key, order_key_name};
-pub(crate) use fault::{Fault, FaultKind};
+pub use fault::{Fault, FaultKind};
 pub(crate) use held::{HeldLock, HeldLocks};
 pub(crate) use order::Order;
 pub(crate) use raw::{Mode, RawLock};

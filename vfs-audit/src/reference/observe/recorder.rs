@@ -173,13 +173,23 @@ impl Results {
         all.invocations += std::mem::take(&mut recorder.invocations);
     }
 
-    /// Ends the run: what has not happened by now never will.
-    pub(crate) fn finish(&self, plans: &Plans, calls: &Calls) -> Brought {
+    /// Ends a machine: what has not happened by now never will.
+    pub(crate) fn settle(&self, calls: &Calls) {
         let mut all = leaf(&self.0);
         for mut pending in std::mem::take(&mut all.pending) {
             pending.settle(calls);
             all.keys.entry(pending.key).or_default().0 += 1;
         }
+    }
+
+    /// System calls so far.
+    pub(crate) fn syscalls(&self) -> u64 {
+        leaf(&self.0).syscalls
+    }
+
+    /// Ends the run.
+    pub(crate) fn finish(&self, plans: &Plans) -> Brought {
+        let mut all = leaf(&self.0);
         let mut observations = Vec::new();
         for (key, (count, example)) in std::mem::take(&mut all.keys) {
             if let Some(plan) = plans.of(key.op) {

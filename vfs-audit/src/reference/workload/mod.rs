@@ -1,0 +1,4 @@
+//! Workloads: what is done to the reference VFS.
+
+pub(crate) mod each;
+pub(crate) mod user;
