@@ -146,6 +146,18 @@ pub struct ReferenceArgs {
     /// Where all chance comes from
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
+    /// Run all mutants instead (or those that match), and say how each comes off
+    #[arg(long, value_name = "GLOB", num_args = 0..=1, default_missing_value = "*")]
+    pub mutants: Option<String>,
+    /// What to run: each (every op by itself), rename, truncate, umount, freeze, lease (interleavings), crash
+    #[arg(long, value_name = "NAME", default_value = "each")]
+    pub workload: String,
+    /// Interleavings of a workload, or crashes, to run
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    pub interleavings: u64,
+    /// Let one task of the workload acquire two locks in the wrong order
+    #[arg(long)]
+    pub inverted: bool,
     /// System calls to make, at least
     #[arg(long, value_name = "N", default_value_t = 200_000)]
     pub ops: u64,

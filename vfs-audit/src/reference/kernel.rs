@@ -163,7 +163,7 @@ pub(crate) struct Interrupts {
 }
 
 /// An interrupt that nobody waits for comes after so many looks.
-const LOOKS_BEFORE_INTERRUPT: u32 = 8;
+const LOOKS_BEFORE_INTERRUPT: u32 = 1024;
 
 impl Interrupts {
     /// Raises one.

@@ -1,10 +1,11 @@
 //! The reference VFS: a small kernel that keeps the document's rules, run under the same checker for comparison.
 
 pub mod disk;
+mod explore;
 mod fs;
 mod kernel;
 mod lock;
-mod mutant;
+pub mod mutant;
 mod object;
 mod observe;
 mod random;
@@ -14,5 +15,6 @@ mod task;
 mod vfs;
 mod workload;
 
+pub use explore::{Exploration, explore, workloads};
 pub use lock::{Fault, FaultKind};
 pub use run::{Config, Run, run};

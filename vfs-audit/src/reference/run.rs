@@ -82,8 +82,20 @@ impl Lab {
     /// Runs a program on a machine of its own, on this thread.
     pub(crate) fn alone(&mut self, name: &'static str, seed: u64, program: impl FnOnce(&Task) -> Result<()>) {
         let kernel = self.machine();
+        self.on(&kernel, name, seed, program);
+        self.retire(&kernel);
+    }
+
+    /// Runs a program on a machine, on this thread.
+    pub(crate) fn on(
+        &self,
+        kernel: &Kernel,
+        name: &'static str,
+        seed: u64,
+        program: impl FnOnce(&Task) -> Result<()>,
+    ) {
         let outcome = catch_unwind(AssertUnwindSafe(|| {
-            let task = Task::new(&kernel, name, Mode::Threads, seed);
+            let task = Task::new(kernel, name, Mode::Threads, seed);
             program(&task)
         }));
         match outcome {
@@ -96,7 +108,6 @@ impl Lab {
             Err(payload) if payload.is::<Stuck>() => {}
             Err(payload) => resume_unwind(payload),
         }
-        self.retire(&kernel);
     }
 
     /// Ends the run.

@@ -38,6 +38,12 @@ macro_rules! classes {
                 }
             }
 
+            /// Whether several of one class are acquired inside each other in an order that is not the class's: pages and buffers
+            /// of a file, by their place in it.
+            pub(crate) fn nests_by_place(self) -> bool {
+                matches!(self, Self::FolioLock | Self::BhLock)
+            }
+
             /// The class of a name.
             pub(crate) fn named(name: &str) -> Option<Self> {
                 Self::ALL.iter().copied().find(|class| class.name() == name)

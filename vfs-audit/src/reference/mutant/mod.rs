@@ -4,5 +4,8 @@
 //! acquired; those of a protocol are steps that the VFS or a file system asks for by name.
 
 mod deviation;
+mod table;
+mod trial;
 
 pub(crate) use deviation::{Deviation, Entry, Step, Wrong};
+pub use trial::{Trial, list, try_all, without_mutant};

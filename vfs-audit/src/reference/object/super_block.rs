@@ -42,6 +42,8 @@ pub(crate) struct SuperBlock {
     pub(crate) s_dev: AtomicU32,
     pub(crate) s_flags: AtomicU32,
     pub(crate) s_active: AtomicI32,
+    /// Passive references: they keep the memory, not the file system.
+    pub(crate) s_count: AtomicI32,
     pub(crate) s_umount: Lock,
     pub(crate) s_vfs_rename_mutex: Lock,
     pub(crate) s_journal: Lock,
@@ -75,6 +77,7 @@ impl SuperBlock {
             s_dev: AtomicU32::new(0),
             s_flags: AtomicU32::new(0),
             s_active: AtomicI32::new(0),
+            s_count: AtomicI32::new(0),
             s_umount: Lock::new(Class::SUmount),
             s_vfs_rename_mutex: Lock::new(Class::RenameMutex),
             s_journal: Lock::new(Class::JournalLock),
@@ -102,6 +105,7 @@ impl SuperBlock {
         self.s_flags.store(0, SeqCst);
         self.s_frozen.store(0, SeqCst);
         self.s_active.store(1, SeqCst);
+        self.s_count.store(1, SeqCst);
         let locks =
             [&self.s_umount, &self.s_vfs_rename_mutex, &self.s_journal, &self.dqio_sem, &self.dqonoff_sem, &self.dqptr_sem];
         for lock in locks.into_iter().chain(&self.s_writers) {

@@ -121,7 +121,9 @@ impl Task<'_> {
 
     /// Back to user space: nothing may be held, everything may be preempted.
     pub(super) fn return_to_user(&self, syscall: &str) {
-        self.take_interrupts();
+        if self.kernel.interrupts.are_pending() && self.kernel.interrupts.comes_now() {
+            self.take_interrupts();
+        }
         if self.kernel.rcu.is_due() {
             self.run_rcu_callbacks();
         }

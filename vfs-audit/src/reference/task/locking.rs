@@ -36,7 +36,7 @@ impl<'k> Task<'k> {
             self.note(Event::Slept);
         }
         lock.raw().announce(mode, true);
-        while !lock.raw().try_acquire(mode, self.id, self.kernel.is_alone()) {
+        while !lock.raw().try_acquire(mode, self.id, self.may_barge()) {
             let blocked = || match mode {
                 Mode::Exclusive => lock.raw().is_held(),
                 Mode::Shared => lock.raw().is_held() && lock.raw().readers() == 0,
@@ -68,7 +68,8 @@ impl<'k> Task<'k> {
         let held = self.held.borrow();
         let to = order_key(lock.class(), nest);
         for other in held.iter() {
-            if other.address == lock.raw().address() {
+            let by_place = other.class == lock.class() && lock.class().nests_by_place();
+            if by_place || other.address == lock.raw().address() {
                 continue;
             }
             let from = order_key(other.class, other.nest);

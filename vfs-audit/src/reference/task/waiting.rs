@@ -21,6 +21,11 @@ impl Task<'_> {
         }
     }
 
+    /// Whether a reader need not queue behind writers: nobody else runs who could.
+    pub(super) fn may_barge(&self) -> bool {
+        matches!(self.mode, Mode::Threads) && self.kernel.is_alone()
+    }
+
     /// Gives up the CPU of its own will.
     pub(crate) fn schedule(&self, what: &str) {
         self.might_sleep(what);

@@ -94,6 +94,10 @@ pub(crate) fn do_umount(t: &Task, root: &Path, force: bool) -> Result<()> {
     }
     let globals = &t.kernel.globals;
     globals.namespace_sem.acquire(t, Mode::Exclusive);
+    if mount.mnt_count.load(SeqCst) > 1 && !force {
+        globals.namespace_sem.release(t);
+        return Err(Errno::EBUSY);
+    }
     let known = {
         let mut mounts = leaf(&globals.mounts);
         let before = mounts.len();
@@ -132,7 +136,58 @@ pub(crate) fn deactivate_super(t: &Task, sb: &'static SuperBlock) {
     }
     leaf(&t.kernel.globals.super_blocks).retain(|other| !std::ptr::eq(*other, sb));
     t.rcu_barrier();
-    t.kernel.slabs.super_blocks.free(sb);
+    put_super(t, sb);
+}
+
+/// Drops a passive reference; the last one frees the memory.
+fn put_super(t: &Task, sb: &'static SuperBlock) {
+    if sb.s_count.fetch_sub(1, SeqCst) == 1 {
+        t.kernel.slabs.super_blocks.free(sb);
+    }
+}
+
+/// Does something with every superblock that is alive, held shared; `wait` says whether one that is held is waited for.
+pub(crate) fn iterate_supers(t: &Task, wait: bool, body: impl Fn(&'static SuperBlock)) {
+    let _frame = t.frame("iterate_supers");
+    let supers = {
+        let supers = leaf(&t.kernel.globals.super_blocks);
+        supers.iter().for_each(|sb| drop(sb.s_count.fetch_add(1, SeqCst)));
+        supers.clone()
+    };
+    for sb in supers {
+        let held = if wait {
+            sb.s_umount.read(t);
+            true
+        } else {
+            sb.s_umount.try_acquire(t, Mode::Shared)
+        };
+        if held {
+            if sb.s_root.get().is_some() {
+                body(sb);
+            }
+            sb.s_umount.release(t);
+        }
+        put_super(t, sb);
+    }
+}
+
+/// Uses a mount: it is not unmounted until it is left again.
+pub(crate) fn enter_mount(t: &Task, root: &Path) -> Result<()> {
+    let namespace = &t.kernel.globals.namespace_sem;
+    namespace.read(t);
+    let alive = leaf(&t.kernel.globals.mounts).iter().any(|mount| {
+        std::ptr::eq(*mount, root.mnt) && mount.mnt_root.get().is_some_and(|dentry| std::ptr::eq(dentry, root.dentry))
+    });
+    if alive {
+        root.mnt.mnt_count.fetch_add(1, SeqCst);
+    }
+    namespace.release(t);
+    if alive { Ok(()) } else { Err(Errno::ENOENT) }
+}
+
+/// Leaves it.
+pub(crate) fn leave_mount(root: &Path) {
+    root.mnt.mnt_count.fetch_sub(1, SeqCst);
 }
 
 /// What most `kill_sb` do: everything is written and ended, and the superblock unlocked.
@@ -165,7 +220,7 @@ pub(crate) fn sync_filesystem(t: &Task, sb: &'static SuperBlock) -> Result<()> {
 
 /// `sync(2)` on one superblock.
 pub(crate) fn sync_super(t: &Task, sb: &'static SuperBlock) -> Result<()> {
-    let _frame = t.frame("iterate_supers");
+    let _frame = t.frame("ksys_sync");
     sb.s_umount.read(t);
     let result = sync_filesystem(t, sb);
     sb.s_umount.release(t);

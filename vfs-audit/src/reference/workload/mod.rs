@@ -1,4 +1,5 @@
 //! Workloads: what is done to the reference VFS.
 
+pub(crate) mod contend;
 pub(crate) mod each;
 pub(crate) mod user;

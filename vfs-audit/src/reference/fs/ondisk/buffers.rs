@@ -84,9 +84,7 @@ pub(super) fn disk_readpage(t: &Task, _: Option<&'static File>, page: &'static P
     }
     if mapped.is_empty() {
         page.set(PageFlag::UPTODATE);
-        if !t.deviates(Step::ReadpageKeepsLock) {
-            unlock_page(t, page);
-        }
+        unlock_page(t, page);
         return Ok(());
     }
     let device = device_of(page)?;
@@ -138,9 +136,7 @@ fn end_buffer_async_read(t: &Task, buffer: &'static BufferHead, ok: bool) {
         if !page.is(PageFlag::ERROR) {
             page.set(PageFlag::UPTODATE);
         }
-        if !t.deviates(Step::ReadpageKeepsLock) {
-            unlock_page_at_completion(t, page);
-        }
+        unlock_page_at_completion(t, page);
     }
 }
 
