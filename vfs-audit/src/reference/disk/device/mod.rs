@@ -217,9 +217,10 @@ impl Device {
         self.powered
     }
 
-    /// Gives the device power again; its cache is empty.
+    /// Gives the device power again, its cache empty, and forgets a cut that was arranged and has not come.
     pub fn restore_power(&mut self) {
         self.powered = true;
+        self.cut_at_completion = None;
     }
 
     /// Replaces the plan of faults; faults that have struck remain.

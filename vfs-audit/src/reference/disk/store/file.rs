@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{BLOCK_SIZE, Block, BlockIo, BlockNr, Durability, Error, Ino, Kind, Mutant, Store};
+use super::{BLOCK_SIZE, Block, BlockIo, BlockNr, Durability, Error, Ino, Inode, Kind, Mutant, Store};
 
 /// Blocks that one handle of [`Store::write`] changes; a longer write is several handles.
 pub const WRITE_BLOCKS_MAX: usize = 16;
@@ -107,17 +107,7 @@ impl<B: BlockIo> Store<B> {
     pub fn set_size(&mut self, ino: Ino, size: u64) -> Result<(), Error> {
         self.transact(|store| {
             let inode = store.inode(ino)?;
-            let tail = (size % BLOCK_SIZE as u64) as usize;
-            if size < inode.size
-                && tail != 0
-                && let Some(nr) = store.mapped(&inode, size / BLOCK_SIZE as u64)?
-            {
-                let mut block = store.data_block(nr)?;
-                Arc::make_mut(&mut block)[tail..].fill(0);
-                store.handle.data.insert(nr, (ino, block));
-                // Cleared on disk before the commit: otherwise a crash after a later extension would show the old bytes.
-                store.handle.ordered.insert(nr);
-            }
+            store.clear_from(ino, &inode, size.min(inode.size))?;
             store.truncate(ino, size)
         })
     }
@@ -181,6 +171,10 @@ impl<B: BlockIo> Store<B> {
     }
 
     fn write_chunk(&mut self, ino: Ino, offset: u64, bytes: &[u8]) -> Result<(), Error> {
+        let before = self.inode(ino)?;
+        if offset + bytes.len() as u64 > before.size {
+            self.clear_from(ino, &before, before.size)?;
+        }
         let mut rest = bytes;
         for piece in pieces(offset, bytes.len()) {
             let mapped = self.allocate_mapped_block(ino, piece.logical)?;
@@ -197,6 +191,22 @@ impl<B: BlockIo> Store<B> {
         inode.mtime_ns = self.now_ns;
         inode.ctime_ns = self.now_ns;
         self.put_inode(ino, &inode)
+    }
+
+    /// Clears what the block at `end` holds from there on, before the commit. What lies past the end of a file is not
+    /// always zero: data written in place may have reached the disk when the size that goes with it did not. An
+    /// extension must not show it.
+    fn clear_from(&mut self, ino: Ino, inode: &Inode, end: u64) -> Result<(), Error> {
+        let tail = (end % BLOCK_SIZE as u64) as usize;
+        if tail == 0 {
+            return Ok(());
+        }
+        let Some(nr) = self.mapped(inode, end / BLOCK_SIZE as u64)? else { return Ok(()) };
+        let mut block = self.data_block(nr)?;
+        Arc::make_mut(&mut block)[tail..].fill(0);
+        self.handle.data.insert(nr, (ino, block));
+        self.handle.ordered.insert(nr);
+        Ok(())
     }
 
     fn data_block(&mut self, nr: BlockNr) -> Result<Arc<Block>, Error> {

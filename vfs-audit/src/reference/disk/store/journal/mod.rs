@@ -148,6 +148,8 @@ impl<B: BlockIo> Store<B> {
             self.journal.unplaced.remove(nr);
         }
         self.journal.unplaced.extend(transaction.blocks);
+        // What the transaction freed may be used from now on: begin again where the disk is filled first.
+        self.goal = 0;
         Ok(())
     }
 

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::super::super::device::IoError;
 use super::super::sealed::{is_of_kind, is_sealed};
 use super::super::{BLOCK_SIZE, Block, BlockIo, BlockKind, BlockNr, Durability, Error, Layout, Mutant};
 use super::Journal;
@@ -123,7 +124,12 @@ impl Journal {
     /// was durable once and is gone.
     fn refuse_lost_commits(&self, io: &mut impl BlockIo) -> Result<(), Error> {
         for index in 0..self.blocks {
-            let (nr, block) = self.read_log(io, index)?;
+            let (nr, block) = match self.read_log(io, index) {
+                Ok(read) => read,
+                // Replay has read all it needed: a bad sector in the unused part of the log costs nothing.
+                Err(Error::Io(IoError::Read { .. })) => continue,
+                Err(error) => return Err(error),
+            };
             if is_of_kind(&block, BlockKind::JournalCommit)
                 && is_sealed(&block, BlockKind::JournalCommit, nr)
                 && Commit::decode(&block).sequence >= self.next_sequence
