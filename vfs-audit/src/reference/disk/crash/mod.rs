@@ -28,7 +28,7 @@ use self::workload::{Stop, Workload};
 use super::device::{Device, FaultPlan, Options};
 use super::rng::Rng;
 use super::store::{
-    DirectIo, Error, FormatOptions, JOURNAL_BLOCKS_MIN, Layout, MountOptions, Mutant, SECTORS_PER_BLOCK, Store,
+    DirectIo, Error, FormatOptions, Layout, MountOptions, Mutant, SECTORS_PER_BLOCK, Store,
     format,
 };
 
@@ -37,7 +37,11 @@ pub const CYCLES_PER_RUN: u32 = 3;
 /// Most steps between two crashes.
 pub const STEPS_MAX: u64 = 200;
 /// Blocks of the device: few, so that freed blocks are soon used again.
-const DEVICE_BLOCKS: u64 = 420;
+const DEVICE_BLOCKS: u64 = 440;
+/// Steps at the end of a cycle in which the log is damaged, where it is.
+const STEPS_BEFORE_CRASH: u64 = 40;
+/// Enough for transactions of several handles, and few enough that the log is often full.
+const JOURNAL_BLOCKS: u32 = 160;
 const INODES: u32 = 90;
 /// Completions within which a power cut during recovery is drawn: about what a recovery needs.
 const RECOVERY_COMPLETIONS: u64 = 200;
@@ -114,6 +118,14 @@ enum Weather {
     LogDamage,
 }
 
+/// What happens in a cycle.
+struct Script {
+    steps: u64,
+    /// The step from which on the device has `faults`.
+    faults_from: u64,
+    faults: FaultPlan,
+}
+
 struct Run {
     seed: u64,
     rng: Rng,
@@ -139,7 +151,7 @@ impl Run {
 
     fn go(&mut self, outcome: &mut Outcome) -> Result<(), Finding> {
         let mut io = DirectIo::new(Device::new(Options::new(DEVICE_BLOCKS * SECTORS_PER_BLOCK, self.seed)));
-        let options = FormatOptions { journal_blocks: JOURNAL_BLOCKS_MIN, inodes: INODES };
+        let options = FormatOptions { journal_blocks: JOURNAL_BLOCKS, inodes: INODES };
         let layout = format(&mut io, options).map_err(Finding::Failed)?;
         for cycle in 0..CYCLES_PER_RUN {
             self.cycle = cycle;
@@ -173,12 +185,10 @@ impl Run {
 
     /// Passes through one cycle twice; leaves the device as recovery left it.
     fn cycle(&mut self, io: &mut DirectIo, layout: &Layout, outcome: &mut Outcome) -> Result<Model, Finding> {
-        let faults = self.faults(layout);
         let workload = Workload::new(Rng::part(self.rng.next_u64(), 11), self.model.clone());
-        let steps = 1 + self.rng.below(STEPS_MAX);
-        let completions = self.pass_to_the_end(&mut io.clone(), workload.clone(), (steps, faults.clone()))?;
-        let cut_after = self.rng.below(completions + 1);
-        let workload = self.pass_to_the_cut(io, workload, (steps, faults), cut_after)?;
+        let script = self.script(layout);
+        let cut_after = self.pass_to_the_end(&mut io.clone(), workload.clone(), &script)?;
+        let workload = self.pass_to_the_cut(io, workload, &script, cut_after)?;
         outcome.crashes += 1;
         outcome.operations += workload.operations;
         outcome.promises += workload.promises;
@@ -186,22 +196,25 @@ impl Run {
         self.recover(io, &workload.model, outcome)
     }
 
-    /// The first pass: counts the device's completions, and compares the live store with the model.
+    /// The first pass: compares the live store with the model, and draws after how many completions to cut the power.
     fn pass_to_the_end(
-        &self,
+        &mut self,
         io: &mut DirectIo,
         mut workload: Workload,
-        (steps, faults): (u64, FaultPlan),
+        script: &Script,
     ) -> Result<u64, Finding> {
         let (mut store, _) = Store::mount(&mut *io, self.mount).map_err(Finding::Failed)?;
-        store.io_mut().device_mut().set_faults(faults);
         let mounted = store.io().device().counters().completed;
-        let is_stopped = do_steps(&mut store, &mut workload, steps)?;
+        let is_stopped = do_steps(&mut store, &mut workload, script)?;
         let completions = store.io().device().counters().completed - mounted;
+        let durable_at: Vec<u64> = store.io().device().fua_completions().filter_map(|at| at.checked_sub(mounted)).collect();
         if !is_stopped {
             verify::live(&mut store, &workload.model)?;
         }
-        Ok(completions)
+        // Half of the cuts come at any moment, half just after something has become durable.
+        let near = durable_at.get(self.rng.index(durable_at.len())).copied();
+        let anywhere = self.rng.below(completions + 1);
+        Ok(near.filter(|_| self.rng.below(2) == 0).map_or(anywhere, |at| at + self.rng.below(4) / 3))
     }
 
     /// The second pass: the same steps until the power goes.
@@ -209,17 +222,26 @@ impl Run {
         &self,
         io: &mut DirectIo,
         mut workload: Workload,
-        (steps, faults): (u64, FaultPlan),
+        script: &Script,
         cut_after: u64,
     ) -> Result<Workload, Finding> {
         let (mut store, _) = Store::mount(&mut *io, self.mount).map_err(Finding::Failed)?;
-        store.io_mut().device_mut().set_faults(faults);
         store.io_mut().device_mut().cut_power_after(cut_after);
-        do_steps(&mut store, &mut workload, steps)?;
+        do_steps(&mut store, &mut workload, script)?;
         if io.device().is_powered() {
             io.device_mut().cut_power(&mut |_| ());
         }
         Ok(workload)
+    }
+
+    /// Draws how many steps a cycle has, and when its faults begin: damage to the log tells most when the crash is near.
+    fn script(&mut self, layout: &Layout) -> Script {
+        let steps = 1 + self.rng.below(STEPS_MAX);
+        let faults_from = match self.weather {
+            Weather::Fair | Weather::WriteError => 0,
+            Weather::LogDamage => steps.saturating_sub(self.rng.below(STEPS_BEFORE_CRASH)),
+        };
+        Script { steps, faults_from, faults: self.faults(layout) }
     }
 
     fn recover(&mut self, io: &mut DirectIo, model: &Model, outcome: &mut Outcome) -> Result<Model, Finding> {
@@ -269,9 +291,9 @@ impl Run {
                 FaultPlan { write_error_ppm: 2_000, sectors: sectors(0..layout.blocks), fua_is_spared: false, ..one }
             }
             Weather::LogDamage => FaultPlan {
-                torn_write_ppm: 6_000,
-                misdirected_write_ppm: 6_000,
-                latent_sector_ppm: 2_000,
+                torn_write_ppm: 60_000,
+                misdirected_write_ppm: 60_000,
+                latent_sector_ppm: 10_000,
                 sectors: sectors(layout.journal_start()..layout.block_bitmap()),
                 ..one
             },
@@ -280,8 +302,14 @@ impl Run {
 }
 
 /// Does the steps; true where the device ended them early.
-fn do_steps(store: &mut workload::CrashStore<'_>, workload: &mut Workload, steps: u64) -> Result<bool, Finding> {
-    for _ in 0..steps {
+fn do_steps(store: &mut workload::CrashStore<'_>, workload: &mut Workload, script: &Script) -> Result<bool, Finding> {
+    // From the start the device keeps in mind what FUA wrote, so that a later fault can spare it.
+    let no_faults = FaultPlan { fua_is_spared: script.faults.fua_is_spared, ..FaultPlan::default() };
+    store.io_mut().device_mut().set_faults(no_faults);
+    for step in 0..script.steps {
+        if step == script.faults_from {
+            store.io_mut().device_mut().set_faults(script.faults.clone());
+        }
         match workload.step(store) {
             Ok(()) => {}
             Err(Stop::Device) => return Ok(true),

@@ -5,9 +5,9 @@ use super::super::store::{BLOCK_SIZE, DirectIo, Error, Ino, Kind, ROOT_INO, Stor
 use super::model::{Model, Name, Node, name_bytes, target_bytes};
 
 /// Different names.
-const NAMES: u64 = 20;
+const NAMES: u64 = 18;
 /// Most directories at once.
-const DIRECTORIES_MAX: usize = 6;
+const DIRECTORIES_MAX: usize = 4;
 /// Bytes a file may have: beyond the direct blocks, so that blocks of numbers come and go.
 const FILE_SIZE_MAX: u64 = 24 * BLOCK_SIZE as u64;
 /// Bytes of one write: fewer than one handle takes, so that each write happens wholly or not at all.
@@ -27,21 +27,21 @@ pub(super) enum Stop {
 
 /// The steps, and which share of a hundred each has.
 const STEPS: [(u64, Step); 17] = [
-    (13, Step::Create),
-    (6, Step::Mkdir),
+    (10, Step::Create),
+    (5, Step::Mkdir),
     (3, Step::Symlink),
-    (22, Step::Write),
-    (6, Step::SetSize),
+    (21, Step::Write),
+    (7, Step::SetSize),
     (3, Step::Link),
-    (10, Step::Unlink),
+    (14, Step::Unlink),
     (4, Step::Rmdir),
     (9, Step::Rename),
     (2, Step::Exchange),
     (8, Step::Fsync),
     (2, Step::Sync),
     (4, Step::WriteBack),
-    (2, Step::Commit),
-    (1, Step::Checkpoint),
+    (4, Step::Commit),
+    (3, Step::Checkpoint),
     (3, Step::Close),
     (2, Step::Chmod),
 ];
