@@ -27,10 +27,7 @@ use self::model::Model;
 use self::workload::{Stop, Workload};
 use super::device::{Device, FaultPlan, Options};
 use super::rng::Rng;
-use super::store::{
-    DirectIo, Error, FormatOptions, Layout, MountOptions, Mutant, SECTORS_PER_BLOCK, Store,
-    format,
-};
+use super::store::{DirectIo, Error, FormatOptions, Layout, MountOptions, Mutant, SECTORS_PER_BLOCK, Store, format};
 
 /// Crashes in one run.
 pub const CYCLES_PER_RUN: u32 = 3;
@@ -197,17 +194,13 @@ impl Run {
     }
 
     /// The first pass: compares the live store with the model, and draws after how many completions to cut the power.
-    fn pass_to_the_end(
-        &mut self,
-        io: &mut DirectIo,
-        mut workload: Workload,
-        script: &Script,
-    ) -> Result<u64, Finding> {
+    fn pass_to_the_end(&mut self, io: &mut DirectIo, mut workload: Workload, script: &Script) -> Result<u64, Finding> {
         let (mut store, _) = Store::mount(&mut *io, self.mount).map_err(Finding::Failed)?;
         let mounted = store.io().device().counters().completed;
         let is_stopped = do_steps(&mut store, &mut workload, script)?;
         let completions = store.io().device().counters().completed - mounted;
-        let durable_at: Vec<u64> = store.io().device().fua_completions().filter_map(|at| at.checked_sub(mounted)).collect();
+        let durable_at: Vec<u64> =
+            store.io().device().fua_completions().filter_map(|at| at.checked_sub(mounted)).collect();
         if !is_stopped {
             verify::live(&mut store, &workload.model)?;
         }

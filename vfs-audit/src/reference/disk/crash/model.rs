@@ -8,6 +8,9 @@ use super::contents::Contents;
 /// Names come from a small pool, so that operations meet each other.
 pub(super) type Name = u8;
 
+/// Different names.
+pub(super) const NAMES: Name = 18;
+
 /// The bytes of a name.
 pub(super) fn name_bytes(name: Name) -> Vec<u8> {
     format!("name-{name:03}").into_bytes()

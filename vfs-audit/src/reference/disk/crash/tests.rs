@@ -5,7 +5,7 @@ use super::*;
 /// Runs within which each mutant must be caught. The slowest to show needs a few dozen.
 const RUNS_TO_CATCH_MAX: u64 = 300;
 /// A release build checks what the project promises, a debug build a sample.
-const RUNS: u64 = if cfg!(debug_assertions) { 60 } else { 1_000 };
+const RUNS: u64 = if cfg!(debug_assertions) { 40 } else { 1_000 };
 
 #[test]
 fn nothing_that_was_promised_durable_is_lost() {

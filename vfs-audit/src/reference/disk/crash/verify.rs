@@ -1,12 +1,13 @@
 //! Comparing a store with its model: the live store exactly, a recovered one with what had been promised.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry as Slot;
 use std::fmt;
 
 use super::super::device::SECTOR_SIZE;
 use super::super::store::{BLOCK_SIZE, Error, Ino, Kind, Problem, ROOT_INO};
 use super::contents::Contents;
-use super::model::{Model, Name, Node, Tree, name_bytes};
+use super::model::{Model, NAMES, Name, Node, Tree, name_bytes};
 use super::workload::CrashStore;
 
 /// What is wrong with a store.
@@ -102,7 +103,7 @@ fn mapped_blocks(store: &mut CrashStore<'_>, ino: Ino, size: u64) -> Result<Vec<
 
 /// The store's whole namespace.
 fn read_tree(store: &mut CrashStore<'_>) -> Result<Tree, Error> {
-    let names: BTreeMap<Vec<u8>, Name> = (0..Name::MAX).map(|name| (name_bytes(name), name)).collect();
+    let names: BTreeMap<Vec<u8>, Name> = (0..NAMES).map(|name| (name_bytes(name), name)).collect();
     let mut tree = Tree::default();
     tree.nodes.insert(ROOT_INO, read_node(store, ROOT_INO)?);
     let mut directories = vec![ROOT_INO];
@@ -110,12 +111,11 @@ fn read_tree(store: &mut CrashStore<'_>) -> Result<Tree, Error> {
         for entry in store.list(dir, 0, usize::MAX)? {
             let name = names.get(&entry.name).copied().ok_or(Error::Name { bytes: entry.name.len() })?;
             tree.entries.insert((dir, name), entry.ino);
-            if !tree.nodes.contains_key(&entry.ino) {
-                let node = read_node(store, entry.ino)?;
+            if let Slot::Vacant(slot) = tree.nodes.entry(entry.ino) {
+                let node = slot.insert(read_node(store, entry.ino)?);
                 if node.kind == Kind::Directory {
                     directories.push(entry.ino);
                 }
-                tree.nodes.insert(entry.ino, node);
             }
         }
     }

@@ -2,10 +2,8 @@
 
 use super::super::rng::Rng;
 use super::super::store::{BLOCK_SIZE, DirectIo, Error, Ino, Kind, ROOT_INO, Store, WRITE_BLOCKS_MAX};
-use super::model::{Model, Name, Node, name_bytes, target_bytes};
+use super::model::{Model, NAMES, Name, Node, name_bytes, target_bytes};
 
-/// Different names.
-const NAMES: u64 = 18;
 /// Most directories at once.
 const DIRECTORIES_MAX: usize = 4;
 /// Bytes a file may have: beyond the direct blocks, so that blocks of numbers come and go.
@@ -131,7 +129,7 @@ impl Workload {
     }
 
     fn create(&mut self, store: &mut CrashStore<'_>, op: u64, kind: Kind) -> Result<(), Error> {
-        let (dir, name) = (self.directory(), self.rng.below(NAMES) as Name);
+        let (dir, name) = (self.directory(), self.name());
         let directories = self.model.tree.nodes.values().filter(|node| node.kind == Kind::Directory).count();
         let is_full = kind == Kind::Directory && directories >= DIRECTORIES_MAX;
         if is_full || self.model.tree.entries.contains_key(&(dir, name)) {
@@ -188,7 +186,7 @@ impl Workload {
     }
 
     fn link(&mut self, store: &mut CrashStore<'_>, op: u64) -> Result<(), Error> {
-        let (dir, name) = (self.directory(), self.rng.below(NAMES) as Name);
+        let (dir, name) = (self.directory(), self.name());
         let Some(ino) = self.inode_of(|node| node.kind != Kind::Directory) else { return Ok(()) };
         if self.model.tree.entries.contains_key(&(dir, name)) {
             return Ok(());
@@ -223,7 +221,7 @@ impl Workload {
 
     fn rename(&mut self, store: &mut CrashStore<'_>, op: u64) -> Result<(), Error> {
         let Some(from) = self.entry_of(|_| true) else { return Ok(()) };
-        let to = (self.directory(), self.rng.below(NAMES) as Name);
+        let to = (self.directory(), self.name());
         let (Some(moved), replaced) = (self.entry(from), self.entry(to)) else { return Ok(()) };
         let is_directory = self.is_directory(moved);
         let is_refused = (is_directory && self.is_at_or_below(to.0, moved))
@@ -241,7 +239,7 @@ impl Workload {
         if is_directory {
             self.change_links(from.0, -1);
             // A replaced directory takes its link to the parent with it.
-            self.change_links(to.0, if left.is_some() { 0 } else { 1 });
+            self.change_links(to.0, i32::from(left.is_none()));
         }
         match left {
             Some((ino, left)) => self.after_unlink(store, op, ino, left),
@@ -370,6 +368,10 @@ impl Workload {
                 None => return false,
             }
         }
+    }
+
+    fn name(&mut self) -> Name {
+        self.rng.below(u64::from(NAMES)) as Name
     }
 
     fn directory(&mut self) -> Ino {

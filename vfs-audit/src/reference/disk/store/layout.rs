@@ -12,7 +12,8 @@ use super::{Error, HANDLE_BLOCKS_MAX};
 pub(super) const BITS_PER_BLOCK: u32 = (PAYLOAD_SIZE * 8) as u32;
 /// The journal has two header blocks, written in turn, so that a torn one costs nothing.
 pub(super) const JOURNAL_HEADERS: u32 = 2;
-/// Fewest blocks a journal's log may have: two transactions of one full handle each, with their records.
+/// Fewest blocks a journal's log may have: two transactions of one full handle each, with their records. So short a log
+/// commits after every handle; each two blocks more let a transaction grow by one.
 pub const JOURNAL_BLOCKS_MIN: u32 = 2 * (HANDLE_BLOCKS_MAX + RECORD_BLOCKS_MAX);
 const VERSION: u32 = 1;
 
