@@ -27,14 +27,10 @@ impl DataCache {
         self.blocks.remove(&nr);
     }
 
-    fn take(&mut self, is_wanted: impl Fn(BlockNr, Ino) -> bool) -> Vec<(BlockNr, Arc<Block>)> {
+    fn wanted(&self, is_wanted: impl Fn(BlockNr, Ino) -> bool) -> Vec<(BlockNr, Arc<Block>)> {
         let wanted =
             |(nr, (ino, block)): (&BlockNr, &(Ino, Arc<Block>))| is_wanted(*nr, *ino).then(|| (*nr, Arc::clone(block)));
-        let taken: Vec<_> = self.blocks.iter().filter_map(wanted).collect();
-        for (nr, _) in &taken {
-            self.blocks.remove(nr);
-        }
-        taken
+        self.blocks.iter().filter_map(wanted).collect()
     }
 }
 
@@ -135,9 +131,9 @@ impl<B: BlockIo> Store<B> {
     /// Writes the dirty data of the inodes that `is_wanted`, and promises nothing: it may be in a volatile cache.
     ///
     /// # Errors
-    /// The device failed; that data is lost from memory, as after a failed writeback in the kernel.
+    /// The device failed; all that data stays dirty, and the next fsync tries again.
     pub fn write_back(&mut self, is_wanted: impl Fn(Ino) -> bool) -> Result<(), Error> {
-        let writes = self.data.take(|_, ino| is_wanted(ino));
+        let writes = self.data.wanted(|_, ino| is_wanted(ino));
         self.write_data(&writes)
     }
 
@@ -147,7 +143,7 @@ impl<B: BlockIo> Store<B> {
             return Ok(());
         }
         let ordered = std::mem::take(&mut self.running.ordered);
-        let writes = self.data.take(|nr, _| ordered.contains(&nr));
+        let writes = self.data.wanted(|nr, _| ordered.contains(&nr));
         self.counters.ordered_blocks += writes.len() as u64;
         self.write_data(&writes)?;
         let others: Vec<BlockNr> = ordered.into_iter().collect();
@@ -155,14 +151,21 @@ impl<B: BlockIo> Store<B> {
     }
 
     fn write_data(&mut self, writes: &[(BlockNr, Arc<Block>)]) -> Result<(), Error> {
+        self.io.write(writes, Durability::Cached)?;
         self.counters.data_blocks += writes.len() as u64;
-        Ok(self.io.write(writes, Durability::Cached)?)
+        for (nr, _) in writes {
+            self.data.forget(*nr);
+        }
+        Ok(())
     }
 
     /// The commit's preflush covers the data; where there is nothing to commit, a flush must.
     fn commit_or_flush(&mut self) -> Result<(), Error> {
         if self.aborted {
             return Err(Error::Aborted);
+        }
+        if self.has_open_handle() {
+            return Err(Error::HandleOpen);
         }
         if self.running.is_empty() {
             return Ok(self.io.flush()?);

@@ -350,6 +350,21 @@ fn a_failed_commit_makes_the_store_read_only() {
 }
 
 #[test]
+fn an_fsync_after_a_failed_one_writes_the_data_again() {
+    let mut store = fresh();
+    let ino = store.create(ROOT_INO, b"file", Kind::File, 0o644).unwrap();
+    store.write(ino, 0, &pattern(BLOCK_SIZE, 1)).unwrap();
+    store.fsync(ino).unwrap();
+    store.write(ino, 0, &pattern(BLOCK_SIZE, 2)).unwrap();
+    let plan = FaultPlan { write_error_ppm: 1_000_000, sectors: 0..sector_of(BLOCKS), ..FaultPlan::default() };
+    store.io_mut().device_mut().set_faults(FaultPlan { faults_max: 1, ..plan });
+    assert!(matches!(store.fsync(ino), Err(Error::Io(IoError::Write { .. }))));
+    store.fsync(ino).unwrap();
+    let (mut store, _) = crash(store);
+    assert_eq!(store.read(ino, 0, BLOCK_SIZE).unwrap(), pattern(BLOCK_SIZE, 2));
+}
+
+#[test]
 fn a_store_that_does_not_fit_is_refused() {
     let refused = |blocks: u64, options| {
         let mut io = DirectIo::new(Device::new(Options::new(blocks * SECTORS_PER_BLOCK, 1)));
