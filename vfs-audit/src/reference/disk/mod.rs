@@ -2,7 +2,7 @@
 //!
 //! [`device`] is the hardware: a queue, simulated time, a volatile write cache, faults. [`store`] is the on-disk engine
 //! of the example filesystem: inodes, directories, block maps and a write-ahead journal, with no notion of the VFS.
-//! `crash` runs seeded workloads over the store, cuts the power, recovers, and compares with what had been promised.
+//! [`crash`] runs seeded workloads over the store, cuts the power, recovers, and compares with what had been promised.
 //! Everything here is deterministic from a seed, has no thread and no lock of its own, and never reads a clock.
 //!
 //! # What this does not model
@@ -10,6 +10,7 @@
 //! and resets. A lock: the caller of the device and of the store serializes, and delivers completions in whatever
 //! context it simulates.
 
+pub mod crash;
 pub mod device;
 pub mod rng;
 pub mod store;

@@ -16,8 +16,10 @@ mod fault;
 mod latency;
 mod media;
 mod request;
+#[cfg(test)]
+mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 pub use counters::Counters;
 pub use fault::{FaultPlan, SectorFault};
@@ -33,6 +35,9 @@ use super::rng::Rng;
 
 /// The depth of the request queue where none is asked for.
 pub const QUEUE_DEPTH_DEFAULT: usize = 32;
+
+/// Completions of FUA writes that the device remembers the numbers of.
+pub const FUA_COMPLETIONS_MAX: usize = 64;
 
 /// What a device is made from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,6 +94,7 @@ pub struct Device {
     newest_completed: u64,
     powered: bool,
     cut_at_completion: Option<u64>,
+    fua_completions: VecDeque<u64>,
     counters: Counters,
 }
 
@@ -110,6 +116,7 @@ impl Device {
             newest_completed: 0,
             powered: true,
             cut_at_completion: None,
+            fua_completions: VecDeque::new(),
             counters: Counters::default(),
         }
     }
@@ -185,6 +192,12 @@ impl Device {
         true
     }
 
+    /// How many requests had completed when each of the last FUA writes had: the moments at which something becomes
+    /// durable, and near which a power cut tells most.
+    pub fn fua_completions(&self) -> impl Iterator<Item = u64> {
+        self.fua_completions.iter().copied()
+    }
+
     /// Steps until nothing is under way.
     pub fn drain(&mut self, hook: &mut dyn FnMut(Completion)) {
         while self.step(hook) {}
@@ -217,9 +230,10 @@ impl Device {
         self.powered
     }
 
-    /// Gives the device power again; its cache is empty.
+    /// Gives the device power again, its cache empty, and forgets a cut that was arranged and has not come.
     pub fn restore_power(&mut self) {
         self.powered = true;
+        self.cut_at_completion = None;
     }
 
     /// Replaces the plan of faults; faults that have struck remain.
@@ -303,7 +317,13 @@ impl Device {
     fn write(&mut self, start: u64, data: &[u8], fua: bool) -> Result<Vec<u8>, IoError> {
         let sectors = start..start + (data.len() / SECTOR_SIZE) as u64;
         self.counters.writes += 1;
-        self.counters.fua_writes += u64::from(fua);
+        if fua {
+            self.counters.fua_writes += 1;
+            self.fua_completions.push_back(self.counters.completed);
+            if self.fua_completions.len() > FUA_COMPLETIONS_MAX {
+                self.fua_completions.pop_front();
+            }
+        }
         self.counters.sectors_written += sectors.end - sectors.start;
         self.media.next_write();
         let fault = self.overlay.write_fault(&sectors, fua);

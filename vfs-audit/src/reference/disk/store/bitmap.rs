@@ -34,7 +34,7 @@ fn first_clear(bytes: &[u8], from: u32, to: u32, is_usable: impl Fn(u32) -> bool
 }
 
 impl<B: BlockIo> Store<B> {
-    /// Allocates a block within the open handle, after the last one allocated where that is possible.
+    /// Allocates a block within the open handle: after the last one allocated, or where one has been freed since.
     pub(super) fn allocate_block(&mut self) -> Result<BlockNr, Error> {
         let (start, end) = (self.layout.data_start(), self.layout.superblock_copy());
         let goal = self.goal.clamp(start, end);
@@ -60,6 +60,7 @@ impl<B: BlockIo> Store<B> {
         self.handle.data.remove(&nr);
         self.handle.ordered.remove(&nr);
         self.handle.free_blocks_change += 1;
+        self.goal = self.goal.min(nr);
         Ok(())
     }
 

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{BLOCK_SIZE, Block, BlockIo, BlockNr, Durability, Error, Ino, Kind, Mutant, Store};
+use super::{BLOCK_SIZE, Block, BlockIo, BlockNr, Durability, Error, Ino, Inode, Kind, Mutant, Store};
 
 /// Blocks that one handle of [`Store::write`] changes; a longer write is several handles.
 pub const WRITE_BLOCKS_MAX: usize = 16;
@@ -27,14 +27,10 @@ impl DataCache {
         self.blocks.remove(&nr);
     }
 
-    fn take(&mut self, is_wanted: impl Fn(BlockNr, Ino) -> bool) -> Vec<(BlockNr, Arc<Block>)> {
+    fn wanted(&self, is_wanted: impl Fn(BlockNr, Ino) -> bool) -> Vec<(BlockNr, Arc<Block>)> {
         let wanted =
             |(nr, (ino, block)): (&BlockNr, &(Ino, Arc<Block>))| is_wanted(*nr, *ino).then(|| (*nr, Arc::clone(block)));
-        let taken: Vec<_> = self.blocks.iter().filter_map(wanted).collect();
-        for (nr, _) in &taken {
-            self.blocks.remove(nr);
-        }
-        taken
+        self.blocks.iter().filter_map(wanted).collect()
     }
 }
 
@@ -107,17 +103,7 @@ impl<B: BlockIo> Store<B> {
     pub fn set_size(&mut self, ino: Ino, size: u64) -> Result<(), Error> {
         self.transact(|store| {
             let inode = store.inode(ino)?;
-            let tail = (size % BLOCK_SIZE as u64) as usize;
-            if size < inode.size
-                && tail != 0
-                && let Some(nr) = store.mapped(&inode, size / BLOCK_SIZE as u64)?
-            {
-                let mut block = store.data_block(nr)?;
-                Arc::make_mut(&mut block)[tail..].fill(0);
-                store.handle.data.insert(nr, (ino, block));
-                // Cleared on disk before the commit: otherwise a crash after a later extension would show the old bytes.
-                store.handle.ordered.insert(nr);
-            }
+            store.clear_from(ino, &inode, size.min(inode.size))?;
             store.truncate(ino, size)
         })
     }
@@ -145,9 +131,9 @@ impl<B: BlockIo> Store<B> {
     /// Writes the dirty data of the inodes that `is_wanted`, and promises nothing: it may be in a volatile cache.
     ///
     /// # Errors
-    /// The device failed; that data is lost from memory, as after a failed writeback in the kernel.
+    /// The device failed; all that data stays dirty, and the next fsync tries again.
     pub fn write_back(&mut self, is_wanted: impl Fn(Ino) -> bool) -> Result<(), Error> {
-        let writes = self.data.take(|_, ino| is_wanted(ino));
+        let writes = self.data.wanted(|_, ino| is_wanted(ino));
         self.write_data(&writes)
     }
 
@@ -157,7 +143,7 @@ impl<B: BlockIo> Store<B> {
             return Ok(());
         }
         let ordered = std::mem::take(&mut self.running.ordered);
-        let writes = self.data.take(|nr, _| ordered.contains(&nr));
+        let writes = self.data.wanted(|nr, _| ordered.contains(&nr));
         self.counters.ordered_blocks += writes.len() as u64;
         self.write_data(&writes)?;
         let others: Vec<BlockNr> = ordered.into_iter().collect();
@@ -165,14 +151,21 @@ impl<B: BlockIo> Store<B> {
     }
 
     fn write_data(&mut self, writes: &[(BlockNr, Arc<Block>)]) -> Result<(), Error> {
+        self.io.write(writes, Durability::Cached)?;
         self.counters.data_blocks += writes.len() as u64;
-        Ok(self.io.write(writes, Durability::Cached)?)
+        for (nr, _) in writes {
+            self.data.forget(*nr);
+        }
+        Ok(())
     }
 
     /// The commit's preflush covers the data; where there is nothing to commit, a flush must.
     fn commit_or_flush(&mut self) -> Result<(), Error> {
         if self.aborted {
             return Err(Error::Aborted);
+        }
+        if self.has_open_handle() {
+            return Err(Error::HandleOpen);
         }
         if self.running.is_empty() {
             return Ok(self.io.flush()?);
@@ -181,6 +174,10 @@ impl<B: BlockIo> Store<B> {
     }
 
     fn write_chunk(&mut self, ino: Ino, offset: u64, bytes: &[u8]) -> Result<(), Error> {
+        let before = self.inode(ino)?;
+        if offset + bytes.len() as u64 > before.size {
+            self.clear_from(ino, &before, before.size)?;
+        }
         let mut rest = bytes;
         for piece in pieces(offset, bytes.len()) {
             let mapped = self.allocate_mapped_block(ino, piece.logical)?;
@@ -197,6 +194,22 @@ impl<B: BlockIo> Store<B> {
         inode.mtime_ns = self.now_ns;
         inode.ctime_ns = self.now_ns;
         self.put_inode(ino, &inode)
+    }
+
+    /// Clears what the block at `end` holds from there on, before the commit. What lies past the end of a file is not
+    /// always zero: data written in place may have reached the disk when the size that goes with it did not. An
+    /// extension must not show it.
+    fn clear_from(&mut self, ino: Ino, inode: &Inode, end: u64) -> Result<(), Error> {
+        let tail = (end % BLOCK_SIZE as u64) as usize;
+        if tail == 0 {
+            return Ok(());
+        }
+        let Some(nr) = self.mapped(inode, end / BLOCK_SIZE as u64)? else { return Ok(()) };
+        let mut block = self.data_block(nr)?;
+        Arc::make_mut(&mut block)[tail..].fill(0);
+        self.handle.data.insert(nr, (ino, block));
+        self.handle.ordered.insert(nr);
+        Ok(())
     }
 
     fn data_block(&mut self, nr: BlockNr) -> Result<Arc<Block>, Error> {

@@ -21,8 +21,8 @@ pub(super) struct Handle {
     pub(super) ordered: BTreeSet<BlockNr>,
     /// Freed blocks, and whether each held metadata.
     pub(super) freed: BTreeMap<BlockNr, bool>,
-    pub(super) free_blocks_change: i64,
-    pub(super) free_inodes_change: i64,
+    pub(super) free_blocks_change: i32,
+    pub(super) free_inodes_change: i32,
 }
 
 /// All handles since the last commit.
@@ -76,7 +76,7 @@ impl<B: BlockIo> Store<B> {
             return Err(if handle.failed { Error::HandleFailed } else { Error::HandleTooLarge { blocks } });
         }
         self.counters.handles += 1;
-        self.join(handle);
+        self.join(&handle);
         Ok(())
     }
 
@@ -160,7 +160,7 @@ impl<B: BlockIo> Store<B> {
             || (!self.running.freed.is_empty() && usable < HANDLE_BLOCKS_MAX as usize)
     }
 
-    fn join(&mut self, handle: Handle) {
+    fn join(&mut self, handle: &Handle) {
         for (nr, held_metadata) in &handle.freed {
             self.running.blocks.remove(nr);
             self.running.ordered.remove(nr);
@@ -178,7 +178,7 @@ impl<B: BlockIo> Store<B> {
         for (nr, (ino, block)) in handle.data.iter().filter(|(nr, _)| is_kept(nr)) {
             self.data.put(*nr, *ino, Arc::clone(block));
         }
-        self.free_blocks = (i64::from(self.free_blocks) + handle.free_blocks_change).max(0) as u32;
-        self.free_inodes = (i64::from(self.free_inodes) + handle.free_inodes_change).max(0) as u32;
+        self.free_blocks = self.free_blocks.saturating_add_signed(handle.free_blocks_change);
+        self.free_inodes = self.free_inodes.saturating_add_signed(handle.free_inodes_change);
     }
 }

@@ -4,6 +4,7 @@
 
 use super::inode::{INODES_PER_BLOCK, Ino};
 use super::io::{Block, BlockNr};
+use super::journal::RECORD_BLOCKS_MAX;
 use super::sealed::{BlockKind, PAYLOAD_SIZE, blank, get_u32, put_u32, seal};
 use super::{Error, HANDLE_BLOCKS_MAX};
 
@@ -11,8 +12,9 @@ use super::{Error, HANDLE_BLOCKS_MAX};
 pub(super) const BITS_PER_BLOCK: u32 = (PAYLOAD_SIZE * 8) as u32;
 /// The journal has two header blocks, written in turn, so that a torn one costs nothing.
 pub(super) const JOURNAL_HEADERS: u32 = 2;
-/// Fewest blocks a journal's log may have: two full transactions.
-pub const JOURNAL_BLOCKS_MIN: u32 = 4 * HANDLE_BLOCKS_MAX;
+/// Fewest blocks a journal's log may have: two transactions of one full handle each, with their records. So short a log
+/// commits after every handle; each two blocks more let a transaction grow by one.
+pub const JOURNAL_BLOCKS_MIN: u32 = 2 * (HANDLE_BLOCKS_MAX + RECORD_BLOCKS_MAX);
 const VERSION: u32 = 1;
 
 /// What a store is formatted with.

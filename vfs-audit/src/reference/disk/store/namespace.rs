@@ -125,15 +125,13 @@ impl<B: BlockIo> Store<B> {
             if moved.kind == Kind::Directory {
                 store.refuse_loop(moved.ino, new_dir)?;
             }
-            let left = match replaced {
-                Some(replaced) => Some(store.replace(new_dir, new_name, &moved, &replaced)?),
-                None => {
-                    store.add_entry(new_dir, new_name, moved.ino, moved.kind)?;
-                    None
-                }
+            let left = if let Some(replaced) = replaced {
+                Some(store.replace(new_dir, new_name, &moved, &replaced)?)
+            } else {
+                store.add_entry(new_dir, new_name, moved.ino, moved.kind)?;
+                None
             };
             store.remove_entry(old_dir, old_name)?;
-            store.update_inode(moved.ino, |_| ())?;
             if moved.kind == Kind::Directory && old_dir != new_dir {
                 store.change_links(old_dir, -1)?;
                 store.change_links(new_dir, 1)?;

@@ -57,9 +57,17 @@ pub(super) fn seal(block: &mut Block) {
 
 /// Whether the block is a sealed one of this kind and number.
 pub(super) fn is_sealed(block: &Block, kind: BlockKind, nr: BlockNr) -> bool {
-    is_of_kind(block, kind)
-        && get_u32(block, NUMBER_AT) == nr
-        && get_u32(block, CHECKSUM_AT) == crc32fast::hash(&block[..CHECKSUM_AT])
+    is_of_kind(block, kind) && get_u32(block, NUMBER_AT) == nr && is_intact(block)
+}
+
+/// The checksum that the block was sealed with.
+pub(super) fn checksum_of(block: &Block) -> u32 {
+    get_u32(block, CHECKSUM_AT)
+}
+
+/// Whether the block's contents are those it was sealed with, whatever it is.
+pub(super) fn is_intact(block: &Block) -> bool {
+    checksum_of(block) == crc32fast::hash(&block[..CHECKSUM_AT])
 }
 
 /// Whether the block says it is of this kind.

@@ -1,8 +1,9 @@
 //! The write-ahead journal: appending a transaction to the log, and moving the tail after a checkpoint.
 //!
 //! The log is a ring of blocks. A transaction is one or more descriptors, each followed by the blocks it lists, then
-//! revoke blocks, then the commit record, which carries a checksum of all before it. Its order on the medium is what
-//! counts: log, flush, commit record (durable), and only after that the blocks in their own place, flush, tail.
+//! revoke blocks, then the commit record, which carries a checksum of all before it: a checksum over the blocks' own
+//! checksums, since a CRC over whole sealed blocks would be the same for every contents (a message followed by its CRC
+//! leaves a constant). The order on the medium is what counts: log, flush, commit record (durable), and only after that the blocks in their own place, flush, tail.
 
 mod record;
 mod replay;
@@ -12,11 +13,11 @@ use std::sync::Arc;
 
 use self::record::{Commit, Header};
 use super::handle::Transaction;
-use super::sealed::seal;
+use super::sealed::{checksum_of, seal};
 use super::{Block, BlockIo, BlockNr, Durability, Error, Layout, Mutant, Store};
 
 /// Log blocks kept for descriptors, revokes and the commit record of one transaction.
-const RECORD_BLOCKS_MAX: u32 = 8;
+pub(super) const RECORD_BLOCKS_MAX: u32 = 8;
 
 /// The journal's state in memory.
 #[derive(Debug)]
@@ -71,7 +72,7 @@ impl Journal {
         let mut body = record::body(transaction, sequence, |index| self.log_block(self.head + index));
         let mut checksum = crc32fast::Hasher::new();
         for (_, block) in &body {
-            checksum.update(&block[..]);
+            checksum.update(&checksum_of(block).to_le_bytes());
         }
         let body_blocks = body.len() as u32;
         let commit_nr = self.log_block(self.head + body_blocks);
@@ -148,6 +149,8 @@ impl<B: BlockIo> Store<B> {
             self.journal.unplaced.remove(nr);
         }
         self.journal.unplaced.extend(transaction.blocks);
+        // What the transaction freed may be used from now on: begin again where the disk is filled first.
+        self.goal = 0;
         Ok(())
     }
 

@@ -7,7 +7,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::super::sealed::{is_of_kind, is_sealed};
+use super::super::super::device::IoError;
+use super::super::sealed::{self, checksum_of, is_of_kind, is_sealed};
 use super::super::{BLOCK_SIZE, Block, BlockIo, BlockKind, BlockNr, Durability, Error, Layout, Mutant};
 use super::Journal;
 use super::record::{Commit, Header, List};
@@ -79,6 +80,7 @@ impl Journal {
     ) -> Result<Option<LoggedTransaction>, Error> {
         let mut transaction = LoggedTransaction::default();
         let mut checksum = crc32fast::Hasher::new();
+        let mut is_intact = true;
         let mut index = 0;
         while index < self.blocks {
             let (nr, block) = self.read_log(io, index)?;
@@ -87,7 +89,7 @@ impl Journal {
                 if commit.sequence != self.next_sequence {
                     return Ok(None);
                 }
-                let is_whole = commit.body_blocks == index && commit.checksum == checksum.finalize();
+                let is_whole = is_intact && commit.body_blocks == index && commit.checksum == checksum.finalize();
                 if !is_whole && mutant != Some(Mutant::ReplayWithoutChecksum) {
                     return Err(Error::JournalDamaged { sequence: commit.sequence });
                 }
@@ -95,7 +97,7 @@ impl Journal {
                 return Ok(Some(transaction));
             }
             let Some((list, kind)) = self.as_list(&block, nr) else { return Ok(None) };
-            checksum.update(&block[..]);
+            checksum.update(&checksum_of(&block).to_le_bytes());
             index += 1;
             if kind == BlockKind::JournalRevoke {
                 transaction.revoked.extend(list.blocks);
@@ -103,7 +105,8 @@ impl Journal {
             }
             for home in list.blocks {
                 let (_, block) = self.read_log(io, index)?;
-                checksum.update(&block[..]);
+                checksum.update(&checksum_of(&block).to_le_bytes());
+                is_intact &= sealed::is_intact(&block);
                 index += 1;
                 transaction.blocks.push((home, block));
             }
@@ -123,7 +126,12 @@ impl Journal {
     /// was durable once and is gone.
     fn refuse_lost_commits(&self, io: &mut impl BlockIo) -> Result<(), Error> {
         for index in 0..self.blocks {
-            let (nr, block) = self.read_log(io, index)?;
+            let (nr, block) = match self.read_log(io, index) {
+                Ok(read) => read,
+                // Replay has read all it needed: a bad sector in the unused part of the log costs nothing.
+                Err(Error::Io(IoError::Read { .. })) => continue,
+                Err(error) => return Err(error),
+            };
             if is_of_kind(&block, BlockKind::JournalCommit)
                 && is_sealed(&block, BlockKind::JournalCommit, nr)
                 && Commit::decode(&block).sequence >= self.next_sequence
