@@ -108,7 +108,7 @@ pub(crate) fn d_add(t: &Task, dentry: &'static Dentry, inode: Option<&'static In
     let Some(parent) = dentry.d_parent.get() else { return };
     dentry.d_lock.lock(t);
     let mut children = leaf(&parent.d_children);
-    let faster = children.contains_key(&dentry.name());
+    let faster = children.get(&dentry.name()).is_some_and(|known| !known.has(DentryFlag::DEAD));
     if !faster {
         dentry.d_inode.set(inode);
         children.insert(dentry.name(), dentry);
@@ -197,7 +197,11 @@ fn dput_one(t: &Task, dentry: &'static Dentry) -> Option<&'static Dentry> {
         dentry.d_lock.release(t);
         return None;
     }
-    if dentry.has(DentryFlag::HASHED) {
+    // Below a directory that is gone nothing is worth keeping: nobody would find it.
+    let reachable = dentry.d_parent.get().is_none_or(|parent| {
+        parent.has(DentryFlag::HASHED) || parent.d_parent.get().is_none()
+    });
+    if dentry.has(DentryFlag::HASHED) && reachable {
         let unwanted = match dentry.d_op.get().and_then(|ops| ops.d_delete) {
             Some(callback) => invoke!(t, DDelete, callback, dentry),
             None => false,
@@ -360,15 +364,21 @@ pub(crate) fn d_real(t: &Task, dentry: &'static Dentry) -> &'static Dentry {
     }
 }
 
-/// Turns a dentry that was seen in rcu-walk into one with a reference, if it is still the same.
-pub(crate) fn legitimize(t: &Task, dentry: &'static Dentry, sequence: u32) -> bool {
+/// What becomes of a dentry that was seen in rcu-walk when a reference is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Legitimate {
+    /// It has the reference.
+    Yes,
+    /// It has the reference, but is not what it was: the reference is to be dropped, outside of the walk.
+    Changed,
+    /// It is being freed.
+    Gone,
+}
+
+/// Takes a reference on a dentry that was seen in rcu-walk.
+pub(crate) fn legitimize(t: &Task, dentry: &'static Dentry, sequence: u32) -> Legitimate {
     if !lockref_get_not_dead(t, dentry) {
-        return false;
+        return Legitimate::Gone;
     }
-    let same = dentry.d_seq.load(SeqCst) == sequence;
-    if !same {
-        // The walk holds an RCU read side, so the reference is dropped after it.
-        t.kernel.rcu.call(Box::new(move |_| drop(dentry.d_count.fetch_sub(1, SeqCst))));
-    }
-    same
+    if dentry.d_seq.load(SeqCst) == sequence { Legitimate::Yes } else { Legitimate::Changed }
 }

@@ -181,6 +181,7 @@ fn vfs_rmdir(t: &Task, dir: &'static Inode, dentry: &'static Dentry) -> Result<(
     victim.i_rwsem.release(t);
     if result.is_ok() {
         d_delete(t, dentry);
+        super::dcache::shrink_dcache_parent(t, dentry);
     }
     result
 }
@@ -325,9 +326,8 @@ fn vfs_rename(t: &Task, (from, source): Entry, (to, target): Entry, flags: u32) 
         return Err(Errno::EINVAL);
     }
     let locked = lock_children(t, inode, replaced, cross, exchange);
-    if let Some(replaced) = replaced.filter(|replaced| replaced.is_directory() && !exchange) {
+    if !exchange {
         super::dcache::shrink_dcache_parent(t, target);
-        debug_assert!(replaced.is_directory(), "only a directory has names below it");
     }
     let result = invoke!(t, Rename, callback, old_dir, source, new_dir, target, flags);
     for child in locked.into_iter().rev() {
@@ -335,6 +335,9 @@ fn vfs_rename(t: &Task, (from, source): Entry, (to, target): Entry, flags: u32) 
     }
     if result.is_ok() {
         d_move(t, source, target, exchange);
+        if !exchange {
+            super::dcache::shrink_dcache_parent(t, target);
+        }
     }
     result
 }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering::SeqCst;
 
-use super::dcache::{d_alloc, d_drop, d_lookup, d_lookup_rcu, dget, dput, legitimize};
+use super::dcache::{Legitimate, d_alloc, d_drop, d_lookup, d_lookup_rcu, dget, dput, legitimize};
 use super::mount::{follow_mount, lookup_mount};
 use super::permission::inode_permission;
 use super::types::lookup_flags::{LOOKUP_DIRECTORY, LOOKUP_FOLLOW, LOOKUP_RCU};
@@ -51,13 +51,16 @@ fn rcu_walk(t: &Task, start: &Path, name: &str, flags: u32) -> Result<Path> {
     t.set_rcu_walk(true);
     let sequence = start.dentry.d_seq.load(SeqCst);
     let mut walk = Walk { at: *start, flags: flags | LOOKUP_RCU, links: 0, sequence };
-    let walked = link_path_walk(t, &mut walk, name);
-    let walked = walked.and_then(|()| {
-        let legitimate = legitimize(t, walk.at.dentry, walk.sequence);
-        if legitimate { Ok(()) } else { Err(Errno::ECHILD) }
-    });
+    let walked = link_path_walk(t, &mut walk, name).map(|()| legitimize(t, walk.at.dentry, walk.sequence));
     t.set_rcu_walk(false);
-    walked?;
+    match walked? {
+        Legitimate::Yes => {}
+        Legitimate::Gone => return Err(Errno::ECHILD),
+        Legitimate::Changed => {
+            dput(t, walk.at.dentry);
+            return Err(Errno::ECHILD);
+        }
+    }
     match complete_walk(t, &walk, name) {
         Ok(()) => Ok(walk.at),
         Err(error) => {
@@ -187,14 +190,13 @@ fn step(t: &Task, walk: &mut Walk, name: &str) -> Result<()> {
             return Err(Errno::ENOENT);
         }
         // That there is no such file must be said about a dentry that is still the same.
-        return if legitimize(t, dentry, walk.sequence) {
+        let legitimate = legitimize(t, dentry, walk.sequence);
+        if legitimate != Legitimate::Gone {
             t.set_rcu_walk(false);
             dput(t, dentry);
             t.set_rcu_walk(true);
-            Err(Errno::ENOENT)
-        } else {
-            Err(Errno::ECHILD)
-        };
+        }
+        return Err(if legitimate == Legitimate::Yes { Errno::ENOENT } else { Errno::ECHILD });
     }
     walk.go(t, dentry);
     handle_mounts(t, walk)
