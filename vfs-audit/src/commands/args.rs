@@ -140,6 +140,15 @@ pub struct DoctorArgs {
     pub format: ListFormat,
 }
 
+/// What the tasks of a workload can do wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum WrongArg {
+    /// Acquire two directories in an order of their own
+    Inversion,
+    /// End writeback without waking who waits for it
+    WakeUp,
+}
+
 /// `reference`.
 #[derive(Clone, Debug, Args)]
 pub struct ReferenceArgs {
@@ -149,15 +158,25 @@ pub struct ReferenceArgs {
     /// Run all mutants instead (or those that match), and say how each comes off
     #[arg(long, value_name = "GLOB", num_args = 0..=1, default_missing_value = "*")]
     pub mutants: Option<String>,
-    /// What to run: each (every op by itself), rename, truncate, umount, freeze, lease (interleavings), crash
+    /// What to run: each (every op by itself), fsx, mix (load, on threads), crash (of the on-disk store), or interleavings
+    /// of rename, truncate, umount, freeze, lease
     #[arg(long, value_name = "NAME", default_value = "each")]
     pub workload: String,
     /// Interleavings of a workload, or crashes, to run
     #[arg(long, value_name = "N", default_value_t = 1000)]
     pub interleavings: u64,
-    /// Let one task of the workload acquire two locks in the wrong order
+    /// Something wrong for the scheduler to find
+    #[arg(long, value_enum)]
+    pub wrong: Option<WrongArg>,
+    /// Threads of a load
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub threads: usize,
+    /// Run once more without observing anything, to say what that costs
     #[arg(long)]
-    pub inverted: bool,
+    pub cost: bool,
+    /// Record what was observed, to be checked later
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
     /// System calls to make, at least
     #[arg(long, value_name = "N", default_value_t = 200_000)]
     pub ops: u64,

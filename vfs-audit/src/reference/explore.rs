@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Mutex};
 
 use super::fs::new_device;
-use super::lock::{Fault, FaultKind, Lock, Mode as LockMode};
+use super::lock::{Fault, FaultKind, Mode as LockMode, Nest};
 use super::mutant::{Deviation, Step};
 use super::object::{Path, leaf};
 use super::observe::Plans;
@@ -32,8 +32,28 @@ pub struct Exploration {
     pub distinct: u64,
     /// Scheduling points passed.
     pub steps: u64,
-    /// Seeds of interleavings with a fault, and the first fault of each.
-    pub failing: Vec<(u64, Fault)>,
+    /// Interleavings with a fault.
+    pub failed: u64,
+    /// Seeds of some of them, with what was found.
+    pub failing: Vec<(u64, Vec<Fault>)>,
+}
+
+/// What can be wrong with a workload's tasks, for the scheduler to find.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wrongdoing {
+    /// A task acquires two directories in an order of its own.
+    Inversion,
+    /// The end of writeback wakes nobody.
+    LostWakeUp,
+}
+
+impl Wrongdoing {
+    fn step(self) -> Step {
+        match self {
+            Self::Inversion => Step::InvertedOrder,
+            Self::LostWakeUp => Step::ForgetsWakeUp,
+        }
+    }
 }
 
 /// Failing seeds that are kept.
@@ -44,17 +64,16 @@ pub fn workloads() -> Vec<&'static str> {
     CONTENTIONS.iter().map(|contention| contention.name).collect()
 }
 
-/// Explores a workload from a seed on; nothing when there is none of that name. With `inverted`, one of its tasks takes
-/// two locks in the order opposite to everybody else's.
+/// Explores a workload from a seed on, with something wrong if asked for; nothing when there is none of that name.
 pub fn explore(
     catalogue: &Catalogue,
     workload: &str,
     seed: u64,
     interleavings: u64,
-    inverted: bool,
+    wrong: Option<Wrongdoing>,
 ) -> Option<Exploration> {
     let contention = CONTENTIONS.iter().find(|contention| contention.name == workload)?;
-    let deviation = if inverted { Deviation::Step(Step::InvertedOrder) } else { Deviation::None };
+    let deviation = wrong.map_or(Deviation::None, |wrong| Deviation::Step(wrong.step()));
     let mut lab = Lab::new(Arc::new(Plans::compile(catalogue)), deviation);
     let mut exploration = Exploration::default();
     let mut seen = HashSet::new();
@@ -64,10 +83,9 @@ pub fn explore(
         exploration.interleavings += 1;
         exploration.steps += trace.steps;
         exploration.distinct += u64::from(seen.insert(trace.hash));
-        if let Some(fault) = faults.into_iter().next()
-            && exploration.failing.len() < FAILING_MAX
-        {
-            exploration.failing.push((seed, fault));
+        exploration.failed += u64::from(!faults.is_empty());
+        if !faults.is_empty() && exploration.failing.len() < FAILING_MAX {
+            exploration.failing.push((seed, faults));
         }
     }
     exploration.run = lab.finish();
@@ -135,17 +153,19 @@ fn check_memory(kernel: &super::kernel::Kernel) {
     }
 }
 
-/// What a wrong task does: the second parent before the first, without the rename mutex.
+/// What a wrong task does: it holds two parents as a rename does, but without the rename mutex, so that nothing says which
+/// of them comes first. The classes are in order; only the instances are not.
 fn invert(t: &Task, root: Path) {
     let _frame = t.frame("invert");
-    let child = leaf(&root.dentry.d_children).get("a").copied().and_then(|dentry| dentry.inode());
-    let (Some(parent), Some(child)) = (root.dentry.inode(), child) else { return };
-    let (first, second): (&'static Lock, &'static Lock) = (&child.i_rwsem, &parent.i_rwsem);
+    let of = |name: &str| leaf(&root.dentry.d_children).get(name).copied().and_then(|dentry| dentry.inode());
+    let (Some(a), Some(b)) = (of("a"), of("b")) else { return };
     for _ in 0..STEPS * 2 {
-        first.acquire(t, LockMode::Exclusive);
-        t.kernel.deviated.fetch_add(1, SeqCst);
-        second.acquire(t, LockMode::Exclusive);
-        second.release(t);
-        first.release(t);
+        for (first, second) in [(a, b), (b, a)] {
+            first.i_rwsem.acquire_nested(t, LockMode::Exclusive, Nest::Parent);
+            t.kernel.deviated.fetch_add(1, SeqCst);
+            second.i_rwsem.acquire_nested(t, LockMode::Exclusive, Nest::Parent2);
+            second.i_rwsem.release(t);
+            first.i_rwsem.release(t);
+        }
     }
 }

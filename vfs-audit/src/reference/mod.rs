@@ -15,6 +15,6 @@ mod task;
 mod vfs;
 mod workload;
 
-pub use explore::{Exploration, explore, workloads};
+pub use explore::{Exploration, Wrongdoing, explore, workloads};
 pub use lock::{Fault, FaultKind};
-pub use run::{Config, Run, run};
+pub use run::{Config, Run, Workload, run, run_unobserved};

@@ -2,19 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use super::fs;
 use super::kernel::Kernel;
 use super::lock::{Fault, FaultKind};
 use super::mutant::Deviation;
-use super::object::Result;
+use super::object::{Path, Result, leaf};
 use super::observe::{Plans, Results};
 use super::random::Random;
 use super::sched::{Mode, Stuck};
 use super::task::Task;
+use super::workload::contend::view;
 use super::workload::each::SCENARIOS;
+use super::workload::user::User;
+use super::workload::{fsx, mix};
 use crate::observation::Observation;
 use crate::rules::Catalogue;
 
@@ -25,6 +28,10 @@ pub struct Config {
     pub seed: u64,
     /// System calls at least.
     pub ops: u64,
+    /// Threads, for workloads that run on several.
+    pub threads: usize,
+    /// The workload.
+    pub workload: Workload,
 }
 
 /// What a run brought.
@@ -130,16 +137,82 @@ impl Lab {
     }
 }
 
-/// Runs every op by itself, round after round.
+/// What is run on this thread, or on several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Workload {
+    /// Every op by itself, round after round.
+    Each,
+    /// Random operations on one file, checked against a model.
+    Fsx,
+    /// A mix of the usual calls, as fast as they go.
+    Mix,
+}
+
+/// Runs a workload.
 pub fn run(catalogue: &Catalogue, config: &Config) -> Run {
-    let mut lab = Lab::new(Arc::new(Plans::compile(catalogue)), Deviation::None);
+    run_with(Plans::compile(catalogue), config)
+}
+
+/// Runs it with nothing observed: what the reference VFS costs by itself.
+pub fn run_unobserved(config: &Config) -> Run {
+    run_with(Plans::none(), config)
+}
+
+fn run_with(plans: Plans, config: &Config) -> Run {
+    let mut lab = Lab::new(Arc::new(plans), Deviation::None);
     let mut random = Random::new(config.seed);
-    loop {
-        each_once(&mut lab, &mut random);
-        if lab.syscalls() >= config.ops {
-            return lab.finish();
+    match config.workload {
+        Workload::Mix => mixed(&mut lab, config),
+        Workload::Each => {
+            while lab.syscalls() < config.ops {
+                each_once(&mut lab, &mut random);
+            }
+        }
+        Workload::Fsx => {
+            let steps = config.ops.div_ceil(fsx::FILE_SYSTEMS.len() as u64);
+            for fs in fsx::FILE_SYSTEMS {
+                lab.alone("fsx", random.next(), |t| fsx::fsx(t, fs, steps));
+            }
         }
     }
+    lab.finish()
+}
+
+/// Threads on one machine, each with its share of the calls.
+fn mixed(lab: &mut Lab, config: &Config) {
+    let kernel = lab.machine();
+    let root = Mutex::new(None);
+    lab.on(&kernel, "setup", config.seed, |t| {
+        t.uid.set(0);
+        let user = User::mount(t, "memory", None)?;
+        mix::prepare(&user)?;
+        *leaf(&root) = Some(user.root);
+        Ok(())
+    });
+    let Some(root) = *leaf(&root) else { return };
+    let threads = config.threads.max(1);
+    let share = config.ops / threads as u64;
+    kernel.parking.set_threads(threads);
+    std::thread::scope(|scope| {
+        for thread in 0..threads {
+            let (lab, kernel) = (&*lab, &kernel);
+            let seed = config.seed.wrapping_add(thread as u64);
+            scope.spawn(move || lab.on(kernel, "mix", seed, |t| mix_rounds(t, root, thread, share)));
+        }
+    });
+    kernel.parking.set_threads(1);
+    lab.on(&kernel, "teardown", config.seed, |t| view(t, root).umount(false));
+    lab.retire(&kernel);
+}
+
+fn mix_rounds(t: &Task, root: Path, thread: usize, share: u64) -> Result<()> {
+    t.uid.set(0);
+    let mut number = 0;
+    while t.syscalls_made() < share {
+        mix::round(t, root, thread, number)?;
+        number += 1;
+    }
+    Ok(())
 }
 
 /// One round of every scenario.

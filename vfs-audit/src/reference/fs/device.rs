@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex};
 use crate::reference::disk::device::{Device, IoError, Options, Request, RequestId, SECTOR_SIZE};
 use crate::reference::disk::store::{BLOCK_SIZE, Block, BlockIo, BlockNr, Durability, SECTORS_PER_BLOCK};
 use crate::reference::kernel::{Completes, Interrupts, Kernel};
-use crate::reference::mutant::{Deviation, Step};
 use crate::reference::object::{BlockDevice, Errno, Gendisk, Result, leaf};
 use crate::reference::task::Task;
 use crate::reference::vfs::operations::{BlockDeviceOperations, callback};
@@ -22,8 +21,6 @@ pub(crate) struct Simulated {
     waiting: Mutex<HashMap<RequestId, Done>>,
     /// Results of requests that are waited for in place.
     results: Mutex<HashMap<RequestId, std::result::Result<Vec<u8>, IoError>>>,
-    /// The kernel skips flushes: a deviation.
-    skips_flush: bool,
 }
 
 impl Completes for Simulated {
@@ -131,9 +128,6 @@ impl BlockIo for Blocks {
     }
 
     fn flush(&mut self) -> std::result::Result<(), IoError> {
-        if self.disk.skips_flush {
-            return Ok(());
-        }
         self.disk.submit_and_wait(&self.interrupts, Request::flush()).map(|_| ())
     }
 
@@ -153,7 +147,6 @@ pub(crate) fn new_device(kernel: &Kernel, blocks: u64, seed: u64) -> &'static Bl
         device: Mutex::new(device),
         waiting: Mutex::default(),
         results: Mutex::default(),
-        skips_flush: kernel.deviation == Deviation::Step(Step::SkipsFlush),
     });
     let completes: Arc<dyn Completes> = Arc::<Simulated>::clone(&disk);
     kernel.interrupts.add_device(completes);

@@ -142,9 +142,7 @@ pub(crate) enum Step {
     MkwriteUnlocks,
     /// `pfn_mkwrite` returns a page state.
     PfnMkwriteResult,
-    /// A disk is told to keep what it was asked to flush in its cache.
-    SkipsFlush,
-    /// Two locks are taken in the order opposite to everybody else's.
+    /// A task takes two directories in the order opposite to a rename's, without the rename mutex.
     InvertedOrder,
     /// A release forgets to wake who waits.
     ForgetsWakeUp,

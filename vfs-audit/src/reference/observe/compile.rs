@@ -47,6 +47,11 @@ impl Plans {
         plans
     }
 
+    /// Plans for nothing: no callback is observed.
+    pub(crate) fn none() -> Self {
+        Self { plans: vec![None; Op::ALL.len()], ..Self::default() }
+    }
+
     /// The plan of an op, if any rule speaks of it.
     pub(crate) fn of(&self, op: Op) -> Option<&Plan> {
         self.plans[op as usize].as_ref()

@@ -148,6 +148,11 @@ impl<'k> Task<'k> {
         result
     }
 
+    /// System calls that it has made.
+    pub(crate) fn syscalls_made(&self) -> u64 {
+        self.recorder.borrow().syscalls
+    }
+
     /// A number below a bound, from the run's seed.
     pub(crate) fn below(&self, bound: u64) -> u64 {
         self.random.borrow_mut().below(bound)

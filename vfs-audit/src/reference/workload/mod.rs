@@ -2,4 +2,6 @@
 
 pub(crate) mod contend;
 pub(crate) mod each;
+pub(crate) mod fsx;
+pub(crate) mod mix;
 pub(crate) mod user;

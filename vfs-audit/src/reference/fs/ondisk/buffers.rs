@@ -193,7 +193,7 @@ pub(super) fn disk_writepage(t: &Task, page: &'static Page, control: &WritebackC
         unlock_page(t, page);
         return if t.deviates(Step::RedirtyResult) { Ok(1) } else { Ok(0) };
     }
-    if control.is_sync() && t.deviates(Step::SyncSkipsIo) {
+    if control.is_sync() && !busy && t.deviates(Step::SyncSkipsIo) {
         unlock_page(t, page);
         return Ok(0);
     }
