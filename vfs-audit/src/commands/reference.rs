@@ -62,12 +62,7 @@ fn speed(run: &Run) -> String {
     )
 }
 
-fn finish(
-    args: &ReferenceArgs,
-    catalogue: &Catalogue,
-    run: Run,
-    conclusion: Conclusion<'_>,
-) -> anyhow::Result<Exit> {
+fn finish(args: &ReferenceArgs, catalogue: &Catalogue, run: Run, conclusion: Conclusion<'_>) -> anyhow::Result<Exit> {
     record(args, catalogue, &run)?;
     for fault in &run.faults {
         note(&fault.to_string());
@@ -97,7 +92,9 @@ fn explored(args: &ReferenceArgs, catalogue: &Catalogue, conclusion: Conclusion<
     ));
     for (seed, faults) in &explored.failing {
         note(&format!("seed {seed}; `--seed {seed} --interleavings 1` replays it:"));
-        faults.iter().for_each(|fault| note(&format!("  {fault}")));
+        for fault in faults {
+            note(&format!("  {fault}"));
+        }
     }
     finish(args, catalogue, explored.run, conclusion)
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use super::fs::new_device;
 use super::lock::{Fault, FaultKind, Mode as LockMode, Nest};
 use super::mutant::{Deviation, Step};
-use super::object::{Path, leaf};
+use super::object::{Dentry, Path, leaf};
 use super::observe::Plans;
 use super::run::{Lab, Run};
 use super::sched::{Program, Trace, explore_once};
@@ -157,7 +157,7 @@ fn check_memory(kernel: &super::kernel::Kernel) {
 /// of them comes first. The classes are in order; only the instances are not.
 fn invert(t: &Task, root: Path) {
     let _frame = t.frame("invert");
-    let of = |name: &str| leaf(&root.dentry.d_children).get(name).copied().and_then(|dentry| dentry.inode());
+    let of = |name: &str| leaf(&root.dentry.d_children).get(name).copied().and_then(Dentry::inode);
     let (Some(a), Some(b)) = (of("a"), of("b")) else { return };
     for _ in 0..STEPS * 2 {
         for (first, second) in [(a, b), (b, a)] {

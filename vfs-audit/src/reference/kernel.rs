@@ -8,7 +8,7 @@ use super::lock::{Class, Fault, Lock, Order};
 use super::mutant::Deviation;
 use super::object::{FileSystemType, Mount, Slabs, SuperBlock, leaf};
 use super::observe::{Calls, Overlaps, Plans, Results};
-use super::sched::{Parking, WaitQueue};
+use super::sched::Parking;
 use super::task::Task;
 
 /// What a device wants done at once.
@@ -54,7 +54,6 @@ pub(crate) struct Globals {
     pub(crate) mounts: Mutex<Vec<&'static Mount>>,
     pub(crate) super_blocks: Mutex<Vec<&'static SuperBlock>>,
     pub(crate) file_systems: &'static [&'static FileSystemType],
-    pub(crate) freeze: WaitQueue,
     pub(crate) next_device: AtomicU32,
 }
 
@@ -75,7 +74,6 @@ impl Kernel {
             mounts: Mutex::default(),
             super_blocks: Mutex::default(),
             file_systems,
-            freeze: WaitQueue::default(),
             next_device: AtomicU32::new(1),
         };
         let calls = Calls::new(plans.watched());
@@ -262,4 +260,3 @@ impl Rcu {
         ready
     }
 }
-

@@ -94,13 +94,7 @@ impl Lab {
     }
 
     /// Runs a program on a machine, on this thread.
-    pub(crate) fn on(
-        &self,
-        kernel: &Kernel,
-        name: &'static str,
-        seed: u64,
-        program: impl FnOnce(&Task) -> Result<()>,
-    ) {
+    pub(crate) fn on(&self, kernel: &Kernel, name: &'static str, seed: u64, program: impl FnOnce(&Task) -> Result<()>) {
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             let task = Task::new(kernel, name, Mode::Threads, seed);
             program(&task)

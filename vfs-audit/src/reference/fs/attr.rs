@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 
 use super::backing::Node;
+#[allow(clippy::wildcard_imports, reason = "the tables below are made of the library's callbacks")]
 use super::simple::*;
 use super::tree::Tree;
 use crate::reference::object::{
@@ -186,7 +187,7 @@ fn drop_quota(t: &Task, inode: &'static Inode) {
     if let Some(dquot) = inode.i_dquot.get() {
         inode.i_dquot.set(None);
         // A quota file that cannot be written is told by its next sync.
-        drop(dqput(t, dquot));
+        let _ = dqput(t, dquot);
     }
 }
 
@@ -213,13 +214,7 @@ fn attr_xattr_get(_: &Task, _: &'static Dentry, inode: &'static Inode, name: &st
     leaf(&info(inode.sb()).xattrs).get(&(inode.number(), name.to_owned())).cloned().ok_or(Errno::ENODATA)
 }
 
-fn attr_xattr_set(
-    t: &Task,
-    _: &'static Dentry,
-    inode: &'static Inode,
-    name: &str,
-    value: Option<&[u8]>,
-) -> Result<()> {
+fn attr_xattr_set(t: &Task, _: &'static Dentry, inode: &'static Inode, name: &str, value: Option<&[u8]>) -> Result<()> {
     let info = info(inode.sb());
     let key = (inode.number(), name.to_owned());
     let known = match value {

@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use super::backing::{Backing, Name, Node};
 use super::device::{BLOCKS_PER_PAGE, read_blocks, write_blocks};
+#[allow(clippy::wildcard_imports, reason = "the tables below are made of the library's callbacks")]
 use super::simple::*;
 use crate::reference::disk::store::{BLOCK_SIZE, SECTORS_PER_BLOCK};
 use crate::reference::object::open_flags::O_RDONLY;
-use crate::reference::object::{
-    BlockDevice, Dentry, Errno, File, FileSystemType, Kind, Page, Path, Result, leaf,
-};
+use crate::reference::object::{BlockDevice, Dentry, Errno, File, FileSystemType, Kind, Page, Path, Result, leaf};
 use crate::reference::task::{Task, invoke};
 use crate::reference::vfs::open::do_open;
 use crate::reference::vfs::operations::{
@@ -56,8 +55,7 @@ static PAGES: AddressSpaceOperations = AddressSpaceOperations {
     ..AddressSpaceOperations::NONE
 };
 
-static SUPER: SuperOperations =
-    SuperOperations { evict_inode: callback!(simple_evict_inode), ..SuperOperations::NONE };
+static SUPER: SuperOperations = SuperOperations { evict_inode: callback!(simple_evict_inode), ..SuperOperations::NONE };
 
 fn blockdev_mount(
     t: &Task,

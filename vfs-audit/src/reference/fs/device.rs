@@ -113,11 +113,7 @@ impl BlockIo for Blocks {
         Ok(())
     }
 
-    fn write(
-        &mut self,
-        writes: &[(BlockNr, Arc<Block>)],
-        durability: Durability,
-    ) -> std::result::Result<(), IoError> {
+    fn write(&mut self, writes: &[(BlockNr, Arc<Block>)], durability: Durability) -> std::result::Result<(), IoError> {
         for (nr, block) in writes {
             let mut request = Request::write(u64::from(*nr) * SECTORS_PER_BLOCK, block.to_vec());
             request.preflush = matches!(durability, Durability::Preflush | Durability::PreflushFua);
@@ -143,11 +139,7 @@ impl BlockIo for Blocks {
 /// Makes a disk of so many blocks and adds it to the machine.
 pub(crate) fn new_device(kernel: &Kernel, blocks: u64, seed: u64) -> &'static BlockDevice {
     let device = Device::new(Options::new(blocks * SECTORS_PER_BLOCK, seed));
-    let disk = Arc::new(Simulated {
-        device: Mutex::new(device),
-        waiting: Mutex::default(),
-        results: Mutex::default(),
-    });
+    let disk = Arc::new(Simulated { device: Mutex::new(device), waiting: Mutex::default(), results: Mutex::default() });
     let completes: Arc<dyn Completes> = Arc::<Simulated>::clone(&disk);
     kernel.interrupts.add_device(completes);
     let gendisk = kernel.slabs.disks.allocate();

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 
+#[allow(clippy::wildcard_imports, reason = "the tables below are made of the library's callbacks")]
 use super::simple::*;
 use super::tree::Tree;
 use crate::reference::mutant::Step;
@@ -145,8 +146,7 @@ fn memory_mount(
     _: u32,
     device: Option<&'static BlockDevice>,
 ) -> Result<&'static Dentry> {
-    let fill =
-        Fill { backing: Arc::new(Tree::default()), tables: &TABLES, ops: &SUPER, dentries: Some(&DENTRIES) };
+    let fill = Fill { backing: Arc::new(Tree::default()), tables: &TABLES, ops: &SUPER, dentries: Some(&DENTRIES) };
     simple_fill_super(t, kind, device, fill, |_| {})
 }
 

@@ -23,4 +23,5 @@ pub(crate) use managers::{HOLDER_IS_SILENT, LEASE_MANAGER, LOCKD, REMOTE_LOCKS};
 use super::object::FileSystemType;
 
 /// All file system types.
-pub(crate) const ALL: &[&FileSystemType] = &[&memory::MEMORY, &ondisk::DISK, &remote::REMOTE, &attr::ATTR, &blockdev::BLOCKDEV];
+pub(crate) const ALL: &[&FileSystemType] =
+    &[&memory::MEMORY, &ondisk::DISK, &remote::REMOTE, &attr::ATTR, &blockdev::BLOCKDEV];

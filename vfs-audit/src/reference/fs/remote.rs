@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering::SeqCst;
 
 use super::backing::Node;
 use super::managers::REMOTE_LOCKS;
+#[allow(clippy::wildcard_imports, reason = "the tables below are made of the library's callbacks")]
 use super::simple::*;
 use super::tree::Tree;
 use crate::reference::object::open_flags::{O_CREAT, O_EXCL};
@@ -126,8 +127,7 @@ fn remote_mount(
     device: Option<&'static BlockDevice>,
 ) -> Result<&'static Dentry> {
     t.schedule("the server to answer");
-    let fill =
-        Fill { backing: Arc::new(Tree::default()), tables: &TABLES, ops: &SUPER, dentries: Some(&DENTRIES) };
+    let fill = Fill { backing: Arc::new(Tree::default()), tables: &TABLES, ops: &SUPER, dentries: Some(&DENTRIES) };
     simple_fill_super(t, kind, device, fill, |_| {})
 }
 
@@ -140,7 +140,7 @@ fn remote_umount_begin(t: &Task, sb: &'static SuperBlock) {
 /// Asks the server whether a name still means the same.
 fn still_same(t: &Task, dentry: &'static Dentry) -> Result<bool> {
     t.schedule("the server to answer");
-    let Some(dir) = dentry.d_parent.get().and_then(|parent| parent.inode()) else { return Ok(true) };
+    let Some(dir) = dentry.d_parent.get().and_then(Dentry::inode) else { return Ok(true) };
     let now = backing(dir.sb()).lookup(t, dir.number(), &dentry.name())?;
     let same = now == dentry.inode().map(Inode::number);
     if same {

@@ -58,9 +58,4 @@ impl<'k> HeldLocks<'k> {
     pub(crate) fn iter(&self) -> std::slice::Iter<'_, HeldLock<'k>> {
         self.0.iter()
     }
-
-    /// How many.
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
-    }
 }

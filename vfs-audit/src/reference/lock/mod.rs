@@ -46,7 +46,8 @@ impl Lock {
 
     /// What the word says to a task; spinlocks and page bits know no owner.
     pub(crate) fn word(&self, task: u32) -> Word {
-        let ownerless = self.class.waiting() == Waiting::Spins || matches!(self.class, Class::FolioLock | Class::BhLock);
+        let ownerless =
+            self.class.waiting() == Waiting::Spins || matches!(self.class, Class::FolioLock | Class::BhLock);
         if ownerless { self.raw.ownerless_word() } else { self.raw.word_of(task) }
     }
 
@@ -84,13 +85,4 @@ impl Lock {
     pub(crate) fn read<'k>(&'k self, task: &Task<'k>) {
         task.acquire(self, Mode::Shared, Nest::Normal, Location::caller());
     }
-}
-
-/// Holds a lock while `body` runs, in the mode.
-#[track_caller]
-pub(crate) fn holding<'k, T>(lock: &'k Lock, task: &Task<'k>, mode: Mode, body: impl FnOnce() -> T) -> T {
-    task.acquire(lock, mode, Nest::Normal, Location::caller());
-    let result = body();
-    lock.release(task);
-    result
 }

@@ -5,9 +5,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::class::ORDER_KEYS_MAX;
 #[cfg(doc)]
 use super::class::Nest;
+use super::class::ORDER_KEYS_MAX;
 
 const WORDS: usize = ORDER_KEYS_MAX / 64;
 
@@ -45,9 +45,9 @@ impl Order {
             if key == to {
                 return true;
             }
-            for word in 0..WORDS {
-                let mut new = self.edges[key][word].load(Ordering::Relaxed) & !seen[word];
-                seen[word] |= new;
+            for (word, seen) in seen.iter_mut().enumerate() {
+                let mut new = self.edges[key][word].load(Ordering::Relaxed) & !*seen;
+                *seen |= new;
                 while new != 0 {
                     open.push(word * 64 + new.trailing_zeros() as usize);
                     new &= new - 1;

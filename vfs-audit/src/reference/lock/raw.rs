@@ -117,6 +117,8 @@ impl RawLock {
     /// Makes the word as new, for an object that is used again.
     pub(crate) fn reset(&self) {
         self.state.store(0, Ordering::SeqCst);
+        self.waiters.store(0, Ordering::SeqCst);
+        self.waiting_writers.store(0, Ordering::SeqCst);
     }
 
     /// Where it is: the identity of the lock instance.

@@ -32,7 +32,8 @@ impl Trial {
     /// Whether it was reported as exactly its rules.
     pub fn is_exact(&self) -> bool {
         let caught = self.expected.iter().all(|rule| self.violated.iter().any(|found| glob::matches(rule, found)));
-        let nothing_else = self.violated.iter().all(|found| self.expected.iter().any(|rule| glob::matches(rule, found)));
+        let nothing_else =
+            self.violated.iter().all(|found| self.expected.iter().any(|rule| glob::matches(rule, found)));
         caught && nothing_else && self.deviated > 0
     }
 }

@@ -1,8 +1,8 @@
 //! Block devices and buffers.
 
 use std::any::Any;
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
 
 use super::slab::{Slot, leaf, pooled};
 use super::{Inode, Page};

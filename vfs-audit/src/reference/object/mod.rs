@@ -18,7 +18,7 @@ pub(crate) use dentry::{Dentry, DentryFlag, Mount, Path};
 pub(crate) use file::{File, FileMode, Kiocb, open_flags};
 pub(crate) use inode::{AddressSpace, Inode, InodeState, Kind, MappingFlag};
 pub(crate) use locks::{FileLock, FileLockContext, LeaseKind, lock_flags};
-pub(crate) use memory::{Entry, Mm, VmFault, Vma, fault_flags, vm_flags, vm_fault};
+pub(crate) use memory::{Entry, Mm, VmFault, Vma, fault_flags, vm_fault, vm_flags};
 pub(crate) use page::{PAGE_SIZE, Page, PageFlag, PageList, ReadaheadControl, WritebackControl};
 pub(crate) use quota::{Dquot, DquotFlag};
 pub(crate) use slab::{Slab, Slot, leaf};

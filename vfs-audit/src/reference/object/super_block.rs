@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex};
 use super::slab::{Slot, leaf, pooled};
 use super::{BlockDevice, Dentry, Dquot, Inode};
 use crate::reference::lock::{Class, Lock};
-use crate::reference::sched::WaitQueue;
 use crate::reference::vfs::operations::{
     DentryOperations, DquotOperations, FileSystemOperations, SuperOperations, XattrHandler,
 };
@@ -52,7 +51,6 @@ pub(crate) struct SuperBlock {
     pub(crate) dqptr_sem: Lock,
     pub(crate) s_writers: [Lock; 3],
     pub(crate) s_frozen: AtomicU32,
-    pub(crate) s_wait: WaitQueue,
     /// Inodes by number.
     pub(crate) s_inodes: Mutex<HashMap<u64, &'static Inode>>,
     pub(crate) s_dquots: Mutex<HashMap<u32, &'static Dquot>>,
@@ -86,7 +84,6 @@ impl SuperBlock {
             dqptr_sem: Lock::new(Class::DqptrSem),
             s_writers: [Class::SbWriters, Class::SbPagefaults, Class::SbInternal].map(Lock::new),
             s_frozen: AtomicU32::new(0),
-            s_wait: WaitQueue::default(),
             s_inodes: Mutex::default(),
             s_dquots: Mutex::default(),
             s_quota_file: AtomicU64::new(0),
@@ -106,8 +103,14 @@ impl SuperBlock {
         self.s_frozen.store(0, SeqCst);
         self.s_active.store(1, SeqCst);
         self.s_count.store(1, SeqCst);
-        let locks =
-            [&self.s_umount, &self.s_vfs_rename_mutex, &self.s_journal, &self.dqio_sem, &self.dqonoff_sem, &self.dqptr_sem];
+        let locks = [
+            &self.s_umount,
+            &self.s_vfs_rename_mutex,
+            &self.s_journal,
+            &self.dqio_sem,
+            &self.dqonoff_sem,
+            &self.dqptr_sem,
+        ];
         for lock in locks.into_iter().chain(&self.s_writers) {
             lock.raw().reset();
         }

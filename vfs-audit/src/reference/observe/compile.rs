@@ -28,9 +28,9 @@ impl Plans {
         let mut plans = Self { plans: vec![None; Op::ALL.len()], ..Self::default() };
         for (table, op) in catalogue.ops() {
             let known = Op::named(&table.name, &op.name);
-            let compiled = known.ok_or_else(|| "the reference VFS has no such op".to_owned()).and_then(|known| {
-                OpCompiler::new(catalogue, table, op, known).compile(&mut plans.missing)
-            });
+            let compiled = known
+                .ok_or_else(|| "the reference VFS has no such op".to_owned())
+                .and_then(|known| OpCompiler::new(catalogue, table, op, known).compile(&mut plans.missing));
             match compiled {
                 Ok(plan) => {
                     let place = plan.op as usize;

@@ -19,5 +19,5 @@ pub(crate) use function::{Event, Function};
 pub(crate) use plan::Plan;
 pub(crate) use prototype::Op;
 pub(crate) use read::Outcome;
-pub(crate) use recorder::{Brought, Key, Recorder, Results};
+pub(crate) use recorder::{Key, Recorder, Results};
 pub(crate) use value::{AsValue, Value};

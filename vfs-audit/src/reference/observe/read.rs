@@ -49,11 +49,11 @@ outcomes! {
     u32: self => i64::from(*self);
     u64: self => self.cast_signed();
     i32: self => i64::from(*self);
-    usize: self => *self as i64;
+    usize: self => self.cast_signed() as i64;
     String: self => i64::MAX;
     Vec<(String, u64)>: self => 0;
-    Vec<u8>: self => self.len() as i64;
-    Vec<String>: self => self.len() as i64;
+    Vec<u8>: self => self.len().cast_signed() as i64;
+    Vec<String>: self => self.len().cast_signed() as i64;
     Vec<crate::reference::vfs::types::Extent>: self => 0;
     crate::reference::vfs::types::Stat: self => 0;
     crate::reference::vfs::types::Statfs: self => 0;
@@ -218,7 +218,7 @@ pub(crate) fn now(task: &Task, reader: &Reader, objects: &Objects<'_>, arguments
         Reader::Differ(a, b) => objects[*a].address() != objects[*b].address(),
         Reader::Present(role) => objects[*role].is_present(),
         Reader::IsDirectory(role) => matches!(objects[*role], Value::Inode(inode) if inode.is_directory()),
-        Reader::Mask(argument, mask) => arguments[*argument].number()? as u32 & mask != 0,
+        Reader::Mask(argument, mask) => arguments[*argument].number()?.cast_unsigned() as u32 & mask != 0,
         Reader::MemberMask { role, path, mask } => member(objects[*role], path)?.cast_unsigned() & mask != 0,
         Reader::MemberEquals { role, path, value } => member(objects[*role], path)? == *value,
         Reader::CalledFrom(names) => names.iter().any(|name| task.is_in(name)),
@@ -348,9 +348,10 @@ pub(crate) fn at_exit(
         },
         Reader::CountsDown { role, path, functions } => {
             let count = exit.events.iter();
-            let count = count.filter(|event| matches!(event, Event::Called(function, _) if functions.contains(function)));
+            let count =
+                count.filter(|event| matches!(event, Event::Called(function, _) if functions.contains(function)));
             match (exit.before.get(index), member(objects[*role], path)) {
-                (Some(Before::Number(before)), Some(after)) => known(before - after == count.count() as i64),
+                (Some(Before::Number(before)), Some(after)) => known(before - after == count.count().cast_signed() as i64),
                 _ => Read::Unread,
             }
         }

@@ -55,11 +55,6 @@ impl Task<'_> {
         self.kernel.rcu.leave();
     }
 
-    /// Whether it is inside an RCU read side.
-    pub(crate) fn is_in_rcu(&self) -> bool {
-        self.rcu.get() > 0
-    }
-
     pub(crate) fn preempt_disable(&self) {
         self.preempt.set(self.preempt.get() + 1);
     }

@@ -148,9 +148,9 @@ impl Task<'_> {
             _ => None,
         };
         let held = self.held().into_iter().map(|held| {
-            let owner = named.iter().find(|(_, object)| {
-                object.lock(held.class).is_some_and(|lock| lock.raw().address() == held.address)
-            });
+            let owner = named
+                .iter()
+                .find(|(_, object)| object.lock(held.class).is_some_and(|lock| lock.raw().address() == held.address));
             let name = held.class.name();
             let lock = owner.map_or_else(|| name.to_owned(), |(role, _)| format!("{role}.{name}"));
             let site = format!("{}:{}", held.site.file().rsplit('/').next().unwrap_or_default(), held.site.line());

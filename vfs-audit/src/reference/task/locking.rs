@@ -4,9 +4,7 @@ use std::panic::Location;
 
 use super::Task;
 use crate::observation::Tracked;
-use crate::reference::lock::{
-    Fault, FaultKind, HeldLock, Lock, Mode, Nest, Waiting, order_key, order_key_name,
-};
+use crate::reference::lock::{Fault, FaultKind, HeldLock, Lock, Mode, Nest, Waiting, order_key, order_key_name};
 use crate::reference::observe::Event;
 
 type Site = &'static Location<'static>;

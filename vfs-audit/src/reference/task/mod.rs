@@ -117,7 +117,7 @@ impl<'k> Task<'k> {
 
     /// Whether a function is on the stack.
     pub(crate) fn is_in(&self, function: &str) -> bool {
-        self.frames.borrow().iter().any(|frame| *frame == function)
+        self.frames.borrow().contains(&function)
     }
 
     /// Notes that a function ran for an object.
@@ -157,7 +157,6 @@ impl<'k> Task<'k> {
     pub(crate) fn below(&self, bound: u64) -> u64 {
         self.random.borrow_mut().below(bound)
     }
-
 }
 
 /// What a task recorded goes to the kernel when it ends, however it ends.

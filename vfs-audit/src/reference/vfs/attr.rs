@@ -124,9 +124,9 @@ pub(crate) fn vfs_listxattr(t: &Task, dentry: &'static Dentry) -> Result<Vec<Str
 pub(crate) fn generic_listxattr(t: &Task, dentry: &'static Dentry) -> Vec<String> {
     let _frame = t.frame("generic_listxattr");
     let Some(inode) = dentry.inode() else { return Vec::new() };
-    let listed = handlers(inode).iter().filter(|handler| {
-        handler.list.is_none_or(|callback| invoke!(t, XattrList, callback, dentry))
-    });
+    let listed = handlers(inode)
+        .iter()
+        .filter(|handler| handler.list.is_none_or(|callback| invoke!(t, XattrList, callback, dentry)));
     listed.map(|handler| handler.prefix.to_owned()).collect()
 }
 

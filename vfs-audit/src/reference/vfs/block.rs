@@ -5,9 +5,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use super::types::Geometry;
 use crate::reference::lock::Mode;
 use crate::reference::mutant::Step;
-use crate::reference::object::{
-    BlockDevice, BufferHead, BufferState, Errno, File, Page, Result, leaf,
-};
+use crate::reference::object::{BlockDevice, BufferHead, BufferState, Errno, File, Page, Result, leaf};
 use crate::reference::task::{Task, invoke};
 
 /// Opens a device: the first open of its disk sets it up.
@@ -39,7 +37,13 @@ pub(crate) fn blkdev_put(t: &Task, device: &'static BlockDevice, mode: u32) {
 }
 
 /// Asks the driver.
-pub(crate) fn blkdev_ioctl(t: &Task, device: &'static BlockDevice, command: u32, argument: u64, compat: bool) -> Result<u64> {
+pub(crate) fn blkdev_ioctl(
+    t: &Task,
+    device: &'static BlockDevice,
+    command: u32,
+    argument: u64,
+    compat: bool,
+) -> Result<u64> {
     let _frame = t.frame("blkdev_ioctl");
     let ops = device.disk().ops();
     if compat {

@@ -198,9 +198,8 @@ fn dput_one(t: &Task, dentry: &'static Dentry) -> Option<&'static Dentry> {
         return None;
     }
     // Below a directory that is gone nothing is worth keeping: nobody would find it.
-    let reachable = dentry.d_parent.get().is_none_or(|parent| {
-        parent.has(DentryFlag::HASHED) || parent.d_parent.get().is_none()
-    });
+    let reachable =
+        dentry.d_parent.get().is_none_or(|parent| parent.has(DentryFlag::HASHED) || parent.d_parent.get().is_none());
     if dentry.has(DentryFlag::HASHED) && reachable {
         let unwanted = match dentry.d_op.get().and_then(|ops| ops.d_delete) {
             Some(callback) => invoke!(t, DDelete, callback, dentry),
@@ -324,7 +323,7 @@ pub(crate) fn is_subdir(t: &Task, dentry: &'static Dentry, ancestor: &'static De
             }
             at = this.d_parent.get();
         }
-        if sequence % 2 == 0 && globals.rename_seq.load(SeqCst) == sequence {
+        if sequence.is_multiple_of(2) && globals.rename_seq.load(SeqCst) == sequence {
             return found;
         }
         t.relax();

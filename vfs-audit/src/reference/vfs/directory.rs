@@ -113,11 +113,8 @@ fn vfs_link(t: &Task, source: &Path, dir: &Path, dentry: &'static Dentry) -> Res
     super::lease::break_lease(t, inode, true, false)?;
     inode.i_rwsem.acquire(t, Mode::Exclusive);
     let old = source.dentry;
-    let result = if inode.i_nlink.load(SeqCst) == 0 {
-        Err(Errno::ENOENT)
-    } else {
-        invoke!(t, Link, callback, old, dir, dentry)
-    };
+    let result =
+        if inode.i_nlink.load(SeqCst) == 0 { Err(Errno::ENOENT) } else { invoke!(t, Link, callback, old, dir, dentry) };
     inode.i_rwsem.release(t);
     result
 }
@@ -206,7 +203,9 @@ pub(crate) fn do_rename(t: &Task, start: &Path, old: &str, new: &str, flags: u32
         // What was replaced ends with no directory held.
         match result {
             Ok(kept) => {
-                kept.into_iter().for_each(|inode| super::inode::iput(t, inode));
+                for inode in kept {
+                super::inode::iput(t, inode);
+            }
                 Ok(())
             }
             Err(error) => Err(error),
@@ -296,7 +295,9 @@ fn rename_locked(
         Ok(()) => Ok(kept),
         Err(error) => {
             // Others hold these: nothing ends here.
-            kept.into_iter().for_each(|inode| super::inode::iput(t, inode));
+            for inode in kept {
+                super::inode::iput(t, inode);
+            }
             Err(error)
         }
     }

@@ -267,7 +267,7 @@ pub(crate) fn remove_posix(t: &Task, file: &'static File) {
     if any {
         let request = locks_alloc(t, file, FL_POSIX, LeaseKind::Unlock);
         // Giving up a lock cannot be refused.
-        drop(posix_lock_file(t, file.inode(), request));
+        let _ = posix_lock_file(t, file.inode(), request);
         locks_free(t, request);
     }
 }
@@ -278,7 +278,7 @@ pub(crate) fn remove_all(t: &Task, file: &'static File) {
     let context = &file.inode().i_flctx;
     if !leaf(&context.flc_flock).is_empty() {
         let request = locks_alloc(t, file, FL_FLOCK, LeaseKind::Unlock);
-        drop(flock_lock_inode(t, file.inode(), request));
+        let _ = flock_lock_inode(t, file.inode(), request);
         locks_free(t, request);
     }
     if !leaf(&context.flc_lease).is_empty() {

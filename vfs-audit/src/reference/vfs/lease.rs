@@ -16,7 +16,12 @@ fn manager(lease: &'static FileLock) -> &'static LockManagerOperations {
 }
 
 /// Asks for a lease, or gives one up, of the file system where that has an op of its own.
-pub(crate) fn vfs_setlease(t: &Task, file: &'static File, kind: LeaseKind, lease: Option<&'static FileLock>) -> Result<()> {
+pub(crate) fn vfs_setlease(
+    t: &Task,
+    file: &'static File,
+    kind: LeaseKind,
+    lease: Option<&'static FileLock>,
+) -> Result<()> {
     let _frame = t.frame("vfs_setlease");
     let argument = i64::from(kind as u32);
     match file.ops().setlease {
@@ -26,10 +31,15 @@ pub(crate) fn vfs_setlease(t: &Task, file: &'static File, kind: LeaseKind, lease
 }
 
 /// Records a lease.
-pub(crate) fn generic_setlease(t: &Task, file: &'static File, argument: i64, lease: Option<&'static FileLock>) -> Result<()> {
+pub(crate) fn generic_setlease(
+    t: &Task,
+    file: &'static File,
+    argument: i64,
+    lease: Option<&'static FileLock>,
+) -> Result<()> {
     let _frame = t.frame("generic_setlease");
     t.called(Function::GenericSetlease, file.inode().address());
-    let kind = LeaseKind::of(argument as u32);
+    let kind = LeaseKind::of(argument.cast_unsigned() as u32);
     if kind == LeaseKind::Unlock {
         return if remove_lease(t, file) { Ok(()) } else { Err(Errno::EAGAIN) };
     }
@@ -39,9 +49,9 @@ pub(crate) fn generic_setlease(t: &Task, file: &'static File, argument: i64, lea
     context.flc_lock.lock(t);
     let writers = inode.i_writecount.load(SeqCst);
     let own = i32::from(file.f_writes.load(SeqCst));
-    let others = leaf(&context.flc_lease).iter().any(|held| {
-        held.kind() == LeaseKind::Write || kind == LeaseKind::Write || held.fl_breaking.load(SeqCst)
-    });
+    let others = leaf(&context.flc_lease)
+        .iter()
+        .any(|held| held.kind() == LeaseKind::Write || kind == LeaseKind::Write || held.fl_breaking.load(SeqCst));
     let refused = others || (kind == LeaseKind::Read && writers > 0) || (kind == LeaseKind::Write && writers > own);
     if !refused {
         leaf(&context.flc_lease).push(lease);

@@ -4,7 +4,9 @@ use std::sync::atomic::Ordering::SeqCst;
 
 use super::mount::{WriteLevel, sb_end_write, sb_start_write};
 use super::open::{fput, get_file};
-use super::pagecache::{ATTEMPTS_MAX, belongs, lock_page, read_page, read_pages, set_page_dirty, unlock_page, wait_on_page_locked};
+use super::pagecache::{
+    ATTEMPTS_MAX, belongs, lock_page, read_page, read_pages, set_page_dirty, unlock_page, wait_on_page_locked,
+};
 use crate::reference::lock::{Class, Mode};
 use crate::reference::mutant::Step;
 use crate::reference::object::fault_flags::FAULT_FLAG_WRITE;
@@ -167,9 +169,9 @@ pub(crate) fn touch(t: &Task, address: u64, write: Option<u8>) -> Result<u8> {
             return Ok(byte);
         }
         mm.mmap_lock.read(t);
-        let result = find_vma(mm, address).ok_or(Errno::EFAULT).and_then(|area| {
-            handle_mm_fault(t, area, address, if write.is_some() { FAULT_FLAG_WRITE } else { 0 })
-        });
+        let result = find_vma(mm, address)
+            .ok_or(Errno::EFAULT)
+            .and_then(|area| handle_mm_fault(t, area, address, if write.is_some() { FAULT_FLAG_WRITE } else { 0 }));
         mm.mmap_lock.release(t);
         result?;
         if is_device_memory(mm, address) {
@@ -464,7 +466,13 @@ pub(crate) fn filemap_page_mkwrite(t: &Task, fault: &VmFault) -> u32 {
 }
 
 /// Reads or writes another task's memory, as a debugger does.
-pub(crate) fn access_process_vm(t: &Task, mm: &'static Mm, address: u64, buffer: &mut [u8], write: bool) -> Result<usize> {
+pub(crate) fn access_process_vm(
+    t: &Task,
+    mm: &'static Mm,
+    address: u64,
+    buffer: &mut [u8],
+    write: bool,
+) -> Result<usize> {
     let _frame = t.frame("__access_remote_vm");
     mm.mmap_lock.read(t);
     let area = find_vma(mm, address);

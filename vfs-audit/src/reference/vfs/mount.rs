@@ -14,7 +14,11 @@ use crate::reference::object::{
 use crate::reference::task::{Task, invoke};
 
 /// A new superblock of a type, held for write: what a file system's `mount` fills.
-pub(crate) fn sget(t: &Task, kind: &'static FileSystemType, device: Option<&'static BlockDevice>) -> &'static SuperBlock {
+pub(crate) fn sget(
+    t: &Task,
+    kind: &'static FileSystemType,
+    device: Option<&'static BlockDevice>,
+) -> &'static SuperBlock {
     let _frame = t.frame("sget");
     let sb = t.kernel.slabs.super_blocks.allocate();
     sb.s_umount.acquire(t, Mode::Exclusive);
@@ -151,7 +155,7 @@ pub(crate) fn iterate_supers(t: &Task, wait: bool, body: impl Fn(&'static SuperB
     let _frame = t.frame("iterate_supers");
     let supers = {
         let supers = leaf(&t.kernel.globals.super_blocks);
-        supers.iter().for_each(|sb| drop(sb.s_count.fetch_add(1, SeqCst)));
+        supers.iter().for_each(|sb| _ = sb.s_count.fetch_add(1, SeqCst));
         supers.clone()
     };
     for sb in supers {
@@ -194,7 +198,7 @@ pub(crate) fn leave_mount(root: &Path) {
 pub(crate) fn generic_shutdown_super(t: &Task, sb: &'static SuperBlock) {
     let _frame = t.frame("generic_shutdown_super");
     // A sync that fails has told its errors; unmounting goes on.
-    drop(sync_filesystem(t, sb));
+    let _ = sync_filesystem(t, sb);
     shrink_dcache_for_umount(t, sb);
     evict_inodes(t, sb);
     if let Some(callback) = sb.ops().put_super {

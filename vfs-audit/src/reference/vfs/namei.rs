@@ -81,7 +81,7 @@ fn complete_walk(t: &Task, walk: &Walk, name: &str) -> Result<()> {
             return Err(Errno::ESTALE);
         }
     }
-    if walk.flags & LOOKUP_DIRECTORY != 0 && !dentry.inode().is_some_and(|inode| inode.is_directory()) {
+    if walk.flags & LOOKUP_DIRECTORY != 0 && !dentry.inode().is_some_and(Inode::is_directory) {
         return Err(Errno::ENOTDIR);
     }
     Ok(())

@@ -294,11 +294,11 @@ pub(crate) fn fput(t: &Task, file: &'static File) {
     {
         let (descriptor, on) = (-1, 0);
         // What is left to do at a close cannot fail any more.
-        drop(invoke!(t, Fasync, callback, descriptor, file, on));
+        let _ = invoke!(t, Fasync, callback, descriptor, file, on);
     }
     if let Some(callback) = file.ops().release {
         // The result of a release is ignored by everybody.
-        drop(invoke!(t, Release, callback, inode, file));
+        let _ = invoke!(t, Release, callback, inode, file);
     }
     drop_write(file, inode);
     let path = file.path();

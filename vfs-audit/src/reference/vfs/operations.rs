@@ -28,11 +28,11 @@ macro_rules! callback {
 pub(crate) use callback;
 
 macro_rules! operations {
-    ($(#[$doc:meta])* $name:ident { $($slot:ident: $type:ty;)* }) => {
+    ($(#[$doc:meta])* $name:ident { $($(#[$attribute:meta])* $slot:ident: $type:ty;)* }) => {
         $(#[$doc])*
         #[derive(Debug)]
         pub(crate) struct $name {
-            $(#[doc = concat!("`", stringify!($slot), "`")] pub(crate) $slot: Option<Callback<$type>>,)*
+            $($(#[$attribute])* #[doc = concat!("`", stringify!($slot), "`")] pub(crate) $slot: Option<Callback<$type>>,)*
         }
 
         impl $name {
@@ -150,6 +150,7 @@ operations! {
         invalidatepage: fn(&Task, &'static Page, u32, u32);
         releasepage: fn(&Task, &'static Page) -> bool;
         freepage: fn(&Task, &'static Page);
+        #[allow(non_snake_case, reason = "the kernel's name")]
         direct_IO: fn(&Task, &Kiocb, &mut [u8], bool) -> Result<usize>;
         isolate_page: fn(&Task, &'static Page) -> bool;
         migratepage: fn(&Task, &'static AddressSpace, &'static Page, &'static Page) -> Result<()>;

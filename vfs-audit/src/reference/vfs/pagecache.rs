@@ -5,8 +5,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use crate::reference::lock::Mode;
 use crate::reference::mutant::Step;
 use crate::reference::object::{
-    AddressSpace, Errno, File, Inode, MappingFlag, PAGE_SIZE, Page, PageFlag, PageList,
-    ReadaheadControl, Result, leaf,
+    AddressSpace, Errno, File, Inode, MappingFlag, PAGE_SIZE, Page, PageFlag, PageList, ReadaheadControl, Result, leaf,
 };
 use crate::reference::observe::Function;
 use crate::reference::task::{Task, invoke};
@@ -365,7 +364,12 @@ pub(crate) fn try_to_release_page(t: &Task, page: &'static Page) -> bool {
 }
 
 /// Removes the pages of a range that are clean, or can be made so: for direct I/O.
-pub(crate) fn invalidate_inode_pages2_range(t: &Task, mapping: &'static AddressSpace, from: u64, to: u64) -> Result<()> {
+pub(crate) fn invalidate_inode_pages2_range(
+    t: &Task,
+    mapping: &'static AddressSpace,
+    from: u64,
+    to: u64,
+) -> Result<()> {
     let _frame = t.frame("invalidate_inode_pages2_range");
     let page_size = PAGE_SIZE as u64;
     for page in mapping.range(from / page_size, to.div_ceil(page_size)) {
@@ -433,9 +437,10 @@ pub(crate) fn shrink_page_list(t: &Task, mapping: &'static AddressSpace) -> usiz
 
 fn is_mapped(mapping: &'static AddressSpace, page: &'static Page) -> bool {
     let areas = leaf(&mapping.areas).clone();
-    areas.iter().filter_map(|area| area.vm_mm.get()).any(|mm| {
-        leaf(&mm.entries).values().any(|entry| entry.page.is_some_and(|mapped| std::ptr::eq(mapped, page)))
-    })
+    areas
+        .iter()
+        .filter_map(|area| area.vm_mm.get())
+        .any(|mm| leaf(&mm.entries).values().any(|entry| entry.page.is_some_and(|mapped| std::ptr::eq(mapped, page))))
 }
 
 /// Moves the pages of a mapping to other memory.

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering::SeqCst;
 
 use super::mount::{WriteLevel, sb_end_write, sb_start_write};
-use super::pagecache::{invalidate_inode_pages2_range, ops, read_cache_page, unlock_page};
+use super::pagecache::{invalidate_inode_pages2_range, ops, read_cache_page};
 use super::types::Pipe;
 use super::writeback::filemap_write_and_wait;
 use crate::reference::lock::Mode;
@@ -235,12 +235,14 @@ pub(crate) fn vfs_transfer(t: &Task, how: Transfer, from: End, to: End, length: 
     sb_start_write(t, sb, WriteLevel::Write);
     let ops = target.ops();
     let result = match how {
-        Transfer::Copy => ops.copy_file_range.ok_or(Errno::EOPNOTSUPP).and_then(|callback| {
-            invoke!(t, CopyFileRange, callback, source, source_at, target, target_at, length)
-        }),
-        Transfer::Remap => ops.remap_file_range.ok_or(Errno::EOPNOTSUPP).and_then(|callback| {
-            invoke!(t, RemapFileRange, callback, source, source_at, target, target_at, length)
-        }),
+        Transfer::Copy => ops
+            .copy_file_range
+            .ok_or(Errno::EOPNOTSUPP)
+            .and_then(|callback| invoke!(t, CopyFileRange, callback, source, source_at, target, target_at, length)),
+        Transfer::Remap => ops
+            .remap_file_range
+            .ok_or(Errno::EOPNOTSUPP)
+            .and_then(|callback| invoke!(t, RemapFileRange, callback, source, source_at, target, target_at, length)),
     };
     sb_end_write(t, sb, WriteLevel::Write);
     result
@@ -254,7 +256,13 @@ pub(crate) fn do_splice_to(t: &Task, file: &'static File, position: u64, pipe: &
 }
 
 /// `splice(2)` from a pipe into a file.
-pub(crate) fn do_splice_from(t: &Task, pipe: &Pipe, file: &'static File, position: u64, length: usize) -> Result<usize> {
+pub(crate) fn do_splice_from(
+    t: &Task,
+    pipe: &Pipe,
+    file: &'static File,
+    position: u64,
+    length: usize,
+) -> Result<usize> {
     let _frame = t.frame("do_splice_from");
     let callback = file.ops().splice_write.ok_or(Errno::EINVAL)?;
     let sb = file.inode().sb();
@@ -318,9 +326,4 @@ pub(crate) fn io_poll(t: &Task, file: &'static File) -> Result<u32> {
 /// The page at a position of a file, for whoever sends pages.
 pub(crate) fn page_of(t: &Task, file: &'static File, index: u64) -> Result<&'static Page> {
     read_cache_page(t, file, index)
-}
-
-/// Unlocks a page that a callback has given back locked.
-pub(crate) fn put_locked_page(t: &Task, page: &'static Page) {
-    unlock_page(t, page);
 }

@@ -85,5 +85,4 @@ pub(crate) mod falloc {
 /// Flags of a mount.
 pub(crate) mod mount_flags {
     pub(crate) const RDONLY: u32 = 1;
-    pub(crate) const FORCE: u32 = 1;
 }

@@ -88,7 +88,7 @@ pub(crate) fn pageout(t: &Task, page: &'static Page) -> bool {
     }
     let control = &WritebackControl { for_reclaim: true, ..WritebackControl::new(false, 1) };
     // Whatever comes of it, the page is looked at again another time.
-    drop(invoke!(t, Writepage, callback, page, control));
+    let _ = invoke!(t, Writepage, callback, page, control);
     false
 }
 

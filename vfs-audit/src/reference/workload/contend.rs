@@ -71,8 +71,17 @@ fn tolerate<T>(result: Result<T>) -> Result<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),
         Err(
-            Errno::ENOENT | Errno::EEXIST | Errno::ENOTEMPTY | Errno::EINVAL | Errno::EAGAIN | Errno::EBUSY
-            | Errno::ENOTDIR | Errno::EISDIR | Errno::EFAULT | Errno::ELOOP | Errno::ESTALE,
+            Errno::ENOENT
+            | Errno::EEXIST
+            | Errno::ENOTEMPTY
+            | Errno::EINVAL
+            | Errno::EAGAIN
+            | Errno::EBUSY
+            | Errno::ENOTDIR
+            | Errno::EISDIR
+            | Errno::EFAULT
+            | Errno::ELOOP
+            | Errno::ESTALE,
         ) => Ok(None),
         Err(error) => Err(error),
     }
@@ -217,8 +226,8 @@ fn write_while_mounted(user: &User<'_, '_>, steps: u64) -> Result<()> {
 fn flush(user: &User<'_, '_>, steps: u64) -> Result<()> {
     let t = user.t;
     for _ in 0..steps {
-        t.syscalls("", || iterate_supers(t, false, |sb| drop(writeback_sb_inodes(t, sb, false))));
-        t.syscalls("sync", || iterate_supers(t, true, |sb| drop(sync_filesystem(t, sb))));
+        t.syscalls("", || iterate_supers(t, false, |sb| _ = writeback_sb_inodes(t, sb, false)));
+        t.syscalls("sync", || iterate_supers(t, true, |sb| _ = sync_filesystem(t, sb)));
     }
     Ok(())
 }

@@ -27,15 +27,15 @@ pub(crate) fn round(t: &Task, root: Path, task: usize, number: u64) -> Result<()
     let user = view(t, root);
     let name = FILES[t.below(FILES.len() as u64) as usize];
     user.stat(name)?;
-    let file = user.open(name, if number % 4 == 0 { O_RDWR } else { O_RDONLY })?;
+    let file = user.open(name, if number.is_multiple_of(4) { O_RDWR } else { O_RDONLY })?;
     user.read(file, 64, t.below(PAGE_SIZE as u64))?;
     user.read(file, 64, t.below(PAGE_SIZE as u64))?;
-    if number % 4 == 0 {
+    if number.is_multiple_of(4) {
         user.write(file, &[9; 64], t.below(PAGE_SIZE as u64))?;
     }
     user.close(file)?;
     user.stat("dir/sub")?;
-    if number % 16 == 0 {
+    if number.is_multiple_of(16) {
         let own = format!("dir/own{task}");
         let file = user.open(&own, O_CREAT | O_RDWR)?;
         user.close(file)?;

@@ -12,7 +12,9 @@ use crate::reference::vfs::memory::{do_mmap, do_munmap, touch};
 use crate::reference::vfs::mount::{do_mount, do_umount};
 use crate::reference::vfs::namei::{path_lookup, path_put};
 use crate::reference::vfs::open::{do_open, filp_close};
-use crate::reference::vfs::rw::{iterate_dir, read_at_position, vfs_fallocate, vfs_fsync, vfs_llseek, vfs_read, vfs_write};
+use crate::reference::vfs::rw::{
+    iterate_dir, read_at_position, vfs_fallocate, vfs_fsync, vfs_llseek, vfs_read, vfs_write,
+};
 use crate::reference::vfs::types::lookup_flags::LOOKUP_FOLLOW;
 use crate::reference::vfs::types::{Attributes, Stat};
 

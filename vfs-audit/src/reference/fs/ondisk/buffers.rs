@@ -33,7 +33,9 @@ fn create_page_buffers(t: &Task, page: &'static Page) -> Vec<&'static BufferHead
     }
     // A page that was migrated took its buffers along.
     let buffers = page_buffers(page);
-    buffers.iter().for_each(|buffer| buffer.b_page.set(Some(page)));
+    for buffer in &buffers {
+        buffer.b_page.set(Some(page));
+    }
     buffers
 }
 
@@ -151,7 +153,7 @@ pub(super) fn disk_readahead(t: &Task, window: &ReadaheadControl) {
             continue;
         }
         // An error is noted on the page, for whoever wants it.
-        drop(disk_readpage(t, None, page));
+        let _ = disk_readpage(t, None, page);
     }
 }
 

@@ -58,7 +58,8 @@ impl Engine {
         let (store, _) = match mounted {
             Ok(mounted) => mounted,
             Err(_) => {
-                format(&mut blocks, FormatOptions { journal_blocks: 256, inodes: 512 }).map_err(|error| errno(&error))?;
+                format(&mut blocks, FormatOptions { journal_blocks: 256, inodes: 512 })
+                    .map_err(|error| errno(&error))?;
                 Store::mount(blocks, MountOptions::default()).map_err(|error| errno(&error))?
             }
         };
@@ -67,15 +68,11 @@ impl Engine {
 
     /// Says which lock guards it, once there is a superblock.
     pub(super) fn set_lock(&self, lock: &'static Lock) {
-        drop(self.lock.set(lock));
+        let _ = self.lock.set(lock);
     }
 
     /// Works on the store, which may read and write the disk meanwhile.
-    fn with<T>(
-        &self,
-        t: &Task,
-        work: impl FnOnce(&mut Store<Blocks>) -> std::result::Result<T, Error>,
-    ) -> Result<T> {
+    fn with<T>(&self, t: &Task, work: impl FnOnce(&mut Store<Blocks>) -> std::result::Result<T, Error>) -> Result<T> {
         let lock = self.lock.get().copied();
         if let Some(lock) = lock {
             lock.acquire(t, Mode::Exclusive);
@@ -153,7 +150,7 @@ impl Backing for Engine {
         Ok(Node {
             mode: kind_of(inode.kind).bits() | u32::from(inode.mode & 0o7777) | open,
             uid: inode.uid,
-            nlink: u32::from(inode.nlink),
+            nlink: inode.nlink,
             size: inode.size,
         })
     }
@@ -209,9 +206,8 @@ impl Backing for Engine {
 
     fn list(&self, t: &Task, dir: u64) -> Result<Vec<(String, u64)>> {
         let entries = self.with(t, |store| store.list(ino(dir), 0, usize::MAX))?;
-        let named = entries.into_iter().map(|entry| {
-            (String::from_utf8_lossy(&entry.name).into_owned(), u64::from(entry.ino))
-        });
+        let named =
+            entries.into_iter().map(|entry| (String::from_utf8_lossy(&entry.name).into_owned(), u64::from(entry.ino)));
         Ok(named.filter(|(name, _)| !SELF_NAMES.contains(&name.as_str())).collect())
     }
 

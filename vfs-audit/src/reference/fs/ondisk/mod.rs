@@ -25,7 +25,7 @@ use simple::{
     simple_alloc_inode, simple_create, simple_destroy_inode, simple_direct_io, simple_dirty_inode, simple_drop_inode,
     simple_error_remove_page, simple_evict_inode, simple_fadvise, simple_fallocate, simple_fasync, simple_fileattr_get,
     simple_fileattr_set, simple_flush, simple_free_inode, simple_freepage, simple_freeze_fs, simple_fsync,
-    simple_getattr, simple_get_link, simple_is_partially_uptodate, simple_isolate_page, simple_iterate_shared,
+    simple_get_link, simple_getattr, simple_is_partially_uptodate, simple_isolate_page, simple_iterate_shared,
     simple_kill_sb, simple_link, simple_llseek, simple_lookup, simple_migratepage, simple_mkdir, simple_mknod,
     simple_mmap, simple_open, simple_permission, simple_put_super, simple_putback_page, simple_read_iter,
     simple_readlink, simple_release, simple_remount_fs, simple_rename, simple_rmdir, simple_set_page_dirty,

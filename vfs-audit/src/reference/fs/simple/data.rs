@@ -189,7 +189,7 @@ pub(crate) fn simple_remap_file_range(
     to_at: u64,
     length: usize,
 ) -> Result<usize> {
-    if from_at % PAGE != 0 || to_at % PAGE != 0 {
+    if !from_at.is_multiple_of(PAGE) || !to_at.is_multiple_of(PAGE) {
         return Err(Errno::EINVAL);
     }
     let skip = t.deviates(Step::RemapLocksOne) && !std::ptr::eq(from.inode(), to.inode());

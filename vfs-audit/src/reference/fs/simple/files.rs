@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering::SeqCst;
 
 use crate::reference::mutant::Step;
+use crate::reference::object::WritebackControl;
 use crate::reference::object::open_flags::{FASYNC, O_APPEND};
 use crate::reference::object::{Errno, File, FileLock, Inode, Kiocb, PAGE_SIZE, Page, Result, VmFault, Vma, leaf};
 use crate::reference::task::Task;
@@ -15,7 +16,6 @@ use crate::reference::vfs::pagecache::{page_cache_readahead, shrink_page_list};
 use crate::reference::vfs::rw::{generic_file_read_iter, generic_file_write_iter};
 use crate::reference::vfs::types::Pipe;
 use crate::reference::vfs::writeback::filemap_write_and_wait;
-use crate::reference::object::WritebackControl;
 
 pub(crate) fn simple_llseek(t: &Task, file: &'static File, offset: i64, whence: i32) -> Result<u64> {
     let inode = file.inode();

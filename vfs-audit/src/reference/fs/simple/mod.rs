@@ -7,8 +7,8 @@ mod pages;
 mod supers;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::Ordering::SeqCst;
+use std::sync::{Arc, Mutex};
 
 pub(crate) use data::*;
 pub(crate) use files::*;

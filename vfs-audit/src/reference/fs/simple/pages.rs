@@ -50,7 +50,7 @@ pub(crate) fn simple_readpage(t: &Task, _: Option<&'static File>, page: &'static
 pub(crate) fn simple_readahead(t: &Task, window: &ReadaheadControl) {
     for (number, page) in window.pages.iter().enumerate() {
         // An error is noted on the page, for whoever wants it.
-        drop(fill(t, page));
+        let _ = fill(t, page);
         let keeps = number == 0 && t.deviates(Step::ReadaheadKeepsLock);
         if !keeps && t.holds(&page.lock) {
             unlock_page(t, page);
@@ -67,7 +67,7 @@ pub(crate) fn simple_readpages(
     for (index, page) in &list.pages {
         lock_page(t, page);
         if add_page_locked(mapping, *index, page) {
-            drop(fill(t, page));
+            let _ = fill(t, page);
             if !t.deviates(Step::ReadpagesKeepsLock) {
                 unlock_page(t, page);
             }

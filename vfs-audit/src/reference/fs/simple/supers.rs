@@ -1,7 +1,7 @@
 //! Superblock callbacks, mounting and unmounting.
 
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::Ordering::SeqCst;
+use std::sync::{Arc, Mutex};
 
 use super::{Info, Tables, backing, node_of, simple_iget};
 use crate::reference::fs::backing::Backing;
@@ -36,7 +36,8 @@ pub(crate) fn simple_fill_super(
     sb.s_op.set(Some(fill.ops));
     sb.s_d_op.set(fill.dentries);
     let root = fill.backing.root();
-    *leaf(&sb.s_fs_info) = Some(Arc::new(Info { backing: fill.backing, tables: fill.tables, xattrs: Mutex::default() }));
+    *leaf(&sb.s_fs_info) =
+        Some(Arc::new(Info { backing: fill.backing, tables: fill.tables, xattrs: Mutex::default() }));
     with(sb);
     let dentry = simple_iget(t, sb, root).map(|inode| d_make_root(t, sb, inode));
     if t.deviates(Step::MountUnlocks) {
@@ -85,13 +86,13 @@ pub(crate) fn simple_evict_inode(t: &Task, inode: &'static Inode) {
     truncate_inode_pages_final(t, inode);
     if inode.i_nlink.load(SeqCst) == 0 {
         // A file that cannot be freed is found again by the next check of the file system.
-        drop(backing(inode.sb()).free(t, inode.number()));
+        let _ = backing(inode.sb()).free(t, inode.number());
     }
 }
 
 /// The superblock's own goes: what was not written by now is told by the backing's sync.
 pub(crate) fn simple_put_super(t: &Task, sb: &'static SuperBlock) {
-    drop(backing(sb).sync(t));
+    let _ = backing(sb).sync(t);
     *leaf(&sb.s_xattr) = &[];
 }
 

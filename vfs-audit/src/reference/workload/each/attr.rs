@@ -6,9 +6,7 @@ use super::{expect_data, expect_error, pattern};
 use crate::reference::object::open_flags::{O_CREAT, O_DIRECT, O_RDONLY, O_RDWR};
 use crate::reference::object::{Errno, PAGE_SIZE, Result};
 use crate::reference::task::Task;
-use crate::reference::vfs::attr::{
-    vfs_fileattr_get, vfs_fileattr_set, vfs_getxattr, vfs_listxattr, vfs_setxattr,
-};
+use crate::reference::vfs::attr::{vfs_fileattr_get, vfs_fileattr_set, vfs_getxattr, vfs_listxattr, vfs_setxattr};
 use crate::reference::vfs::mount::{sync_super, vfs_statfs};
 use crate::reference::vfs::pagecache::{invalidate_inode_pages2_range, shrink_page_list};
 use crate::reference::vfs::quota::dquot_writeback;
@@ -26,7 +24,8 @@ pub(super) fn attributes(t: &Task) -> Result<()> {
     };
     set("user.colour", Some(b"blue"))?;
     set("trusted.key", Some(b"secret"))?;
-    let found = t.syscalls("getxattr", || user.at("dir/file", |t, path| vfs_getxattr(t, path.dentry, "user.colour")))?;
+    let found =
+        t.syscalls("getxattr", || user.at("dir/file", |t, path| vfs_getxattr(t, path.dentry, "user.colour")))?;
     expect_data(t, "an extended attribute", &found, b"blue");
     let names = t.syscalls("listxattr", || user.at("dir/file", |t, path| vfs_listxattr(t, path.dentry)))?;
     expect_data(t, "the list of attributes", names.join(",").as_bytes(), b"trusted.key,user.colour");

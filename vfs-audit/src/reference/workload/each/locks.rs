@@ -41,8 +41,7 @@ fn request(t: &Task, file: &'static File, owner: u64, kind: LeaseKind) -> &'stat
 fn managed(t: &Task, file: &'static File) -> Result<()> {
     t.syscalls("", || {
         let inode = file.inode();
-        let (first, second) =
-            (request(t, file, 101, LeaseKind::Write), request(t, file, 102, LeaseKind::Write));
+        let (first, second) = (request(t, file, 101, LeaseKind::Write), request(t, file, 102, LeaseKind::Write));
         posix_lock_file(t, inode, first)?;
         if posix_lock_file(t, inode, second)? != Granted::Later {
             expect_error::<()>(t, "a lock that is taken", Ok(()), Errno::EAGAIN);

@@ -65,8 +65,7 @@ fn truncated_write(user: &User<'_, '_>, file: &'static File, at: u64) -> Result<
     let page = file.mapping().page(5).ok_or(Errno::EIO)?;
     user.truncate("file", 5 * PAGE)?;
     let area = leaf(&mm_of(t).areas).iter().copied().find(|area| area.contains(at)).ok_or(Errno::EFAULT)?;
-    let fault =
-        VmFault { vma: area, address: at + 5 * PAGE, pgoff: 5, flags: FAULT_FLAG_WRITE, page: Slot::default() };
+    let fault = VmFault { vma: area, address: at + 5 * PAGE, pgoff: 5, flags: FAULT_FLAG_WRITE, page: Slot::default() };
     fault.page.set(Some(page));
     let callback = area.ops().page_mkwrite.ok_or(Errno::EINVAL)?;
     t.syscalls("", || {
