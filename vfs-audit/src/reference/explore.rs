@@ -96,7 +96,7 @@ pub fn explore(
 fn interleave(lab: &mut Lab, contention: &'static Contention, seed: u64) -> (Trace, Vec<Fault>) {
     let kernel = lab.machine();
     let root = Mutex::new(None);
-    lab.on(&kernel, "setup", seed, |t| {
+    Lab::on(&kernel, "setup", seed, |t| {
         t.uid.set(0);
         let device = (contention.fs == "disk").then(|| new_device(t.kernel, DISK_BLOCKS, seed));
         let user = User::mount(t, contention.fs, device)?;
@@ -114,7 +114,7 @@ fn interleave(lab: &mut Lab, contention: &'static Contention, seed: u64) -> (Tra
     }
     let trace = explore_once(&kernel, programs, seed);
     if !trace.stuck {
-        lab.on(&kernel, "teardown", seed, |t| {
+        Lab::on(&kernel, "teardown", seed, |t| {
             let mounted = leaf(&t.kernel.globals.mounts).iter().any(|mount| std::ptr::eq(*mount, root.mnt));
             if mounted { view(t, root).umount(false) } else { Ok(()) }
         });

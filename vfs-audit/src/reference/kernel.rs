@@ -16,7 +16,7 @@ pub(crate) type Interrupt = Box<dyn FnOnce(&Task) + Send>;
 /// What is done after a grace period.
 pub(crate) type RcuCallback = Box<dyn FnOnce(&Task) + Send>;
 
-/// Faults kept; more are counted only.
+/// Faults kept; that there were more is said.
 const FAULTS_MAX: usize = 1000;
 
 /// One machine.
@@ -38,7 +38,6 @@ pub(crate) struct Kernel {
     /// Locks that a deviation acquires instead of the right ones, one per class.
     pub(crate) decoys: Vec<Lock>,
     faults: Mutex<Vec<Fault>>,
-    faults_dropped: AtomicU64,
     tasks: AtomicU32,
     clock: AtomicU64,
 }
@@ -92,7 +91,6 @@ impl Kernel {
             deviated: AtomicU64::new(0),
             decoys: Class::ALL.iter().map(|class| Lock::new(*class)).collect(),
             faults: Mutex::default(),
-            faults_dropped: AtomicU64::new(0),
             tasks: AtomicU32::new(0),
             clock: AtomicU64::new(1),
         })
@@ -119,21 +117,19 @@ impl Kernel {
         if faults.contains(&fault) {
             return;
         }
-        if faults.len() < FAULTS_MAX {
-            faults.push(fault);
-        } else {
-            self.faults_dropped.fetch_add(1, SeqCst);
+        match faults.len() {
+            len if len < FAULTS_MAX => faults.push(fault),
+            FAULTS_MAX => {
+                let what = format!("more than {FAULTS_MAX} findings; the rest is not kept");
+                faults.push(Fault { kind: fault.kind, what });
+            }
+            _ => {}
         }
     }
 
     /// The findings so far.
     pub(crate) fn faults(&self) -> Vec<Fault> {
         leaf(&self.faults).clone()
-    }
-
-    /// Findings that found no room.
-    pub(crate) fn faults_dropped(&self) -> u64 {
-        self.faults_dropped.load(SeqCst)
     }
 
     /// The type of a file system's name.

@@ -89,12 +89,12 @@ impl Lab {
     /// Runs a program on a machine of its own, on this thread.
     pub(crate) fn alone(&mut self, name: &'static str, seed: u64, program: impl FnOnce(&Task) -> Result<()>) {
         let kernel = self.machine();
-        self.on(&kernel, name, seed, program);
+        Self::on(&kernel, name, seed, program);
         self.retire(&kernel);
     }
 
     /// Runs a program on a machine, on this thread.
-    pub(crate) fn on(&self, kernel: &Kernel, name: &'static str, seed: u64, program: impl FnOnce(&Task) -> Result<()>) {
+    pub(crate) fn on(kernel: &Kernel, name: &'static str, seed: u64, program: impl FnOnce(&Task) -> Result<()>) {
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             let task = Task::new(kernel, name, Mode::Threads, seed);
             program(&task)
@@ -176,7 +176,7 @@ fn run_with(plans: Plans, config: &Config) -> Run {
 fn mixed(lab: &mut Lab, config: &Config) {
     let kernel = lab.machine();
     let root = Mutex::new(None);
-    lab.on(&kernel, "setup", config.seed, |t| {
+    Lab::on(&kernel, "setup", config.seed, |t| {
         t.uid.set(0);
         let user = User::mount(t, "memory", None)?;
         mix::prepare(&user)?;
@@ -189,13 +189,13 @@ fn mixed(lab: &mut Lab, config: &Config) {
     kernel.parking.set_threads(threads);
     std::thread::scope(|scope| {
         for thread in 0..threads {
-            let (lab, kernel) = (&*lab, &kernel);
+            let kernel = &kernel;
             let seed = config.seed.wrapping_add(thread as u64);
-            scope.spawn(move || lab.on(kernel, "mix", seed, |t| mix_rounds(t, root, thread, share)));
+            scope.spawn(move || Lab::on(kernel, "mix", seed, |t| mix_rounds(t, root, thread, share)));
         }
     });
     kernel.parking.set_threads(1);
-    lab.on(&kernel, "teardown", config.seed, |t| view(t, root).umount(false));
+    Lab::on(&kernel, "teardown", config.seed, |t| view(t, root).umount(false));
     lab.retire(&kernel);
 }
 

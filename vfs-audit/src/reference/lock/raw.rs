@@ -126,3 +126,41 @@ impl RawLock {
         std::ptr::from_ref(self) as usize
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_writer_is_alone_and_known_by_its_word() {
+        let lock = RawLock::default();
+        assert!(lock.try_acquire(Mode::Exclusive, 7, false));
+        assert!(!lock.try_acquire(Mode::Exclusive, 8, false));
+        assert!(!lock.try_acquire(Mode::Shared, 8, false));
+        assert_eq!((lock.word_of(7), lock.word_of(8)), (Word::ExclusiveSelf, Word::ExclusiveOther));
+        assert_eq!(lock.ownerless_word(), Word::Taken);
+        lock.release(Mode::Exclusive);
+        assert_eq!((lock.word_of(7), lock.releases()), (Word::Free, 1));
+    }
+
+    #[test]
+    fn readers_share_and_queue_behind_a_writer_that_waits() {
+        let lock = RawLock::default();
+        assert!(lock.try_acquire(Mode::Shared, 1, false) && lock.try_acquire(Mode::Shared, 2, false));
+        assert_eq!((lock.word_of(1), lock.readers()), (Word::Readers, 2));
+        lock.announce(Mode::Exclusive, true);
+        assert!(!lock.try_acquire(Mode::Shared, 3, false));
+        assert!(lock.try_acquire(Mode::Shared, 3, true), "unless it may barge");
+        lock.announce(Mode::Exclusive, false);
+        assert!(lock.try_acquire(Mode::Shared, 4, false));
+    }
+
+    #[test]
+    fn a_downgraded_lock_lets_readers_in() {
+        let lock = RawLock::default();
+        assert!(lock.try_acquire(Mode::Exclusive, 1, false));
+        lock.downgrade();
+        assert!(lock.try_acquire(Mode::Shared, 2, false));
+        assert_eq!(lock.readers(), 2);
+    }
+}

@@ -110,7 +110,7 @@ impl<'c> OpCompiler<'c> {
         Ok(Plan {
             op: self.known,
             has_exit: self.op.rules.iter().any(|rule| rule.point == Point::Exit && !rule.requires.is_empty()),
-            overlaps: any(|reader| matches!(reader, Reader::Overlaps { .. })) || self.is_overlapped(),
+            overlaps: any(|reader| matches!(reader, Reader::Overlaps(_))) || self.is_overlapped(),
             needs_before: any(|reader| {
                 matches!(
                     reader,
@@ -134,7 +134,8 @@ impl<'c> OpCompiler<'c> {
     fn role(&self, role: &Role) -> Result<RolePlan, Reason> {
         let first = (role.from.clone(), role.path.clone());
         let ways = std::iter::once(&first).chain(&role.alternatives);
-        let found = ways.filter_map(|(from, path)| Some((self.source(from)?, members(path)?))).next();
+        let mut ways = ways;
+        let found = ways.find_map(|(from, path)| Some((self.source(from)?, members(path)?)));
         let (from, path) = found.ok_or_else(|| format!("the reference VFS has no way to the role `{}`", role.name))?;
         Ok(RolePlan { name: role.name.clone(), from, path })
     }
@@ -165,12 +166,11 @@ impl<'c> OpCompiler<'c> {
         for rule in self.op.rules.iter().filter(|rule| rule.point == point) {
             for read in rule.reads() {
                 let Read::Lock { role, lock } = read else { continue };
-                match self.lock(role, lock) {
-                    Some(plan) => drop(plans.insert((role.to_owned(), lock.to_owned()), plan)),
-                    None => {
-                        let reason = format!("the reference VFS has no {lock} of {role}");
-                        missing.insert(rule.id.clone(), reason);
-                    }
+                if let Some(plan) = self.lock(role, lock) {
+                    plans.insert((role.to_owned(), lock.to_owned()), plan);
+                } else {
+                    let reason = format!("the reference VFS has no {lock} of {role}");
+                    missing.insert(rule.id.clone(), reason);
                 }
             }
         }
@@ -246,7 +246,7 @@ impl<'c> OpCompiler<'c> {
             FactReader::ResultEquals(value) => Reader::ResultEquals(*value),
             FactReader::ResultMask(mask) => Reader::ResultMask(*mask),
             FactReader::Called(names) => Reader::Called(functions(names)?),
-            FactReader::CalledOp(names) => Reader::CalledOp(self.ops_named(names)?),
+            FactReader::CalledOp(names) => Reader::CalledOp(ops_named(names)?),
             FactReader::Order(first, second) => Reader::Order(functions(first)?, functions(second)?),
             FactReader::Acquired(of) => lock(of).map(|(role, class)| Reader::Acquired(role, class))?,
             FactReader::Released(of) => lock(of).map(|(role, class)| Reader::Released(role, class))?,
@@ -263,7 +263,8 @@ impl<'c> OpCompiler<'c> {
             FactReader::CalledFrom(names) => Reader::CalledFrom(names.clone()),
             FactReader::InSyscall(names) => Reader::InSyscall(names.clone()),
             FactReader::Overlaps { role: name, op } => {
-                Reader::Overlaps { role: role(name)?, op: Op::named(&self.table.name, op)? }
+                // Invocations are told apart by their identity role, the first one.
+                (role(name)? == 0).then_some(Reader::Overlaps(Op::named(&self.table.name, op)?))?
             }
             FactReader::AllFoliosLocked(name) => Reader::AllLocked(role(name)?),
             FactReader::AllFoliosReleased(name) => Reader::AllReleased(role(name)?),
@@ -273,16 +274,13 @@ impl<'c> OpCompiler<'c> {
             FactReader::InRcuWalk => Reader::InRcuWalk,
         })
     }
+}
 
-    /// Ops by name, of whichever table has them.
-    fn ops_named(&self, names: &[String]) -> Option<Vec<Op>> {
-        let of = |name: &String| {
-            let ops = Op::ALL.iter().copied();
-            ops.filter(|op| op.prototype().op == name).collect::<Vec<_>>()
-        };
-        let found: Vec<Op> = names.iter().flat_map(of).collect();
-        (!found.is_empty()).then_some(found)
-    }
+/// Ops by name, of whichever table has them.
+fn ops_named(names: &[String]) -> Option<Vec<Op>> {
+    let of = |name: &String| Op::ALL.iter().copied().filter(|op| op.prototype().op == name).collect::<Vec<_>>();
+    let found: Vec<Op> = names.iter().flat_map(of).collect();
+    (!found.is_empty()).then_some(found)
 }
 
 fn members(path: &[String]) -> Option<Vec<Member>> {

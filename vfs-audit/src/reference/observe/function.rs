@@ -43,8 +43,8 @@ pub(crate) enum Event {
     Acquired(usize),
     /// It released the lock at an address.
     Released(usize),
-    /// A function ran for the object at an address.
-    Called(Function, usize),
+    /// A function ran for the object at an address, which belonged to the one at the other address.
+    Called(Function, usize, usize),
     /// A callback of an op was called.
     Invoked(super::Op),
 }

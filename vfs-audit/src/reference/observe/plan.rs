@@ -52,8 +52,16 @@ pub(crate) enum Reader {
     Present(usize),
     IsDirectory(usize),
     Mask(usize, u32),
-    MemberMask { role: usize, path: Vec<Member>, mask: u64 },
-    MemberEquals { role: usize, path: Vec<Member>, value: i64 },
+    MemberMask {
+        role: usize,
+        path: Vec<Member>,
+        mask: u64,
+    },
+    MemberEquals {
+        role: usize,
+        path: Vec<Member>,
+        value: i64,
+    },
     CalledFrom(Vec<String>),
     InSyscall(Vec<String>),
     AllLocked(usize),
@@ -74,9 +82,17 @@ pub(crate) enum Reader {
     Released(usize, Class),
     EventuallyReleased(usize, Class),
     EventuallyCalled(Vec<Function>),
-    CountsDown { role: usize, path: Vec<Member>, functions: Vec<Function> },
-    Strays { role: usize, functions: Vec<Function> },
-    Overlaps { role: usize, op: Op },
+    CountsDown {
+        role: usize,
+        path: Vec<Member>,
+        functions: Vec<Function>,
+    },
+    Strays {
+        role: usize,
+        functions: Vec<Function>,
+    },
+    /// By an invocation for the same first role's object.
+    Overlaps(Op),
     AllReleased(usize),
 }
 

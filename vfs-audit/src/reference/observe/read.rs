@@ -5,7 +5,7 @@ use super::value::{Member, Value, global_lock};
 use super::{Event, Function, Op, Watch};
 use crate::observation::{Tracked, Word};
 use crate::reference::lock::Lock;
-use crate::reference::object::{Errno, Path, Result, leaf};
+use crate::reference::object::{Errno, Path, Result};
 use crate::reference::task::{Context, Task};
 
 /// Roles of an op at most.
@@ -243,7 +243,7 @@ pub(crate) fn now(task: &Task, reader: &Reader, objects: &Objects<'_>, arguments
         | Reader::EventuallyCalled(_)
         | Reader::CountsDown { .. }
         | Reader::Strays { .. }
-        | Reader::Overlaps { .. }
+        | Reader::Overlaps(_)
         | Reader::AllReleased(_) => return None,
     })
 }
@@ -293,7 +293,7 @@ pub(crate) fn before<'a>(task: &Task, reader: &Reader, plan: &Plan, objects: &Ob
         | Reader::CalledOp(_)
         | Reader::Order(..)
         | Reader::Strays { .. }
-        | Reader::Overlaps { .. } => Before::Nothing,
+        | Reader::Overlaps(_) => Before::Nothing,
     }
 }
 
@@ -307,7 +307,7 @@ pub(crate) fn at_exit(
 ) -> Read {
     let known = |value: bool| Read::Known(value);
     let called = |functions: &[Function]| {
-        exit.events.iter().any(|event| matches!(event, Event::Called(function, _) if functions.contains(function)))
+        exit.events.iter().any(|event| matches!(event, Event::Called(function, ..) if functions.contains(function)))
     };
     match reader {
         Reader::Slept => known(exit.events.contains(&Event::Slept)),
@@ -328,9 +328,10 @@ pub(crate) fn at_exit(
             };
             let Some(lock) = object.lock(*class) else { return Read::Unread };
             let address = lock.raw().address();
-            let wanted = match reader {
-                Reader::Acquired(..) => Event::Acquired(address),
-                _ => Event::Released(address),
+            let wanted = if matches!(reader, Reader::Acquired(..)) {
+                Event::Acquired(address)
+            } else {
+                Event::Released(address)
             };
             known(exit.events.contains(&wanted))
         }
@@ -349,15 +350,30 @@ pub(crate) fn at_exit(
         Reader::CountsDown { role, path, functions } => {
             let count = exit.events.iter();
             let count =
-                count.filter(|event| matches!(event, Event::Called(function, _) if functions.contains(function)));
+                count.filter(|event| matches!(event, Event::Called(function, ..) if functions.contains(function)));
             match (exit.before.get(index), member(objects[*role], path)) {
-                (Some(Before::Number(before)), Some(after)) => known(before - after == count.count().cast_signed() as i64),
+                (Some(Before::Number(before)), Some(after)) => {
+                    known(before - after == count.count().cast_signed() as i64)
+                }
                 _ => Read::Unread,
             }
         }
         Reader::Strays { role, functions } => known(strays(exit.events, objects[*role], functions)),
-        Reader::Overlaps { op, .. } => known((exit.overlapped)(*op)),
-        _ => Read::Unread,
+        Reader::Overlaps(op) => known((exit.overlapped)(*op)),
+        // Known at the entry already.
+        Reader::Differ(..)
+        | Reader::Present(_)
+        | Reader::IsDirectory(_)
+        | Reader::Mask(..)
+        | Reader::MemberMask { .. }
+        | Reader::MemberEquals { .. }
+        | Reader::CalledFrom(_)
+        | Reader::InSyscall(_)
+        | Reader::AllLocked(_)
+        | Reader::Atomic
+        | Reader::InInterrupt
+        | Reader::InRcuCallback
+        | Reader::InRcuWalk => Read::Unread,
     }
 }
 
@@ -367,7 +383,7 @@ fn pending(task: &Task, watch: Watch) -> Read {
 
 fn in_order(events: &[Event], first: &[Function], second: &[Function]) -> bool {
     let position = |wanted: &[Function], from: usize| {
-        let found = |event: &Event| matches!(event, Event::Called(function, _) if wanted.contains(function));
+        let found = |event: &Event| matches!(event, Event::Called(function, ..) if wanted.contains(function));
         events.iter().skip(from).position(found).map(|position| position + from)
     };
     let Some(begins) = position(first, 0) else { return false };
@@ -378,13 +394,46 @@ fn in_order(events: &[Event], first: &[Function], second: &[Function]) -> bool {
 /// Whether a function ran for a page that belongs to another mapping.
 fn strays(events: &[Event], mapping: Value<'_>, functions: &[Function]) -> bool {
     let Value::Mapping(mapping) = mapping else { return false };
-    let own: Vec<usize> = leaf(&mapping.pages).values().map(|page| page.address()).collect();
-    events.iter().any(|event| {
-        matches!(event, Event::Called(function, subject) if functions.contains(function) && !own.contains(subject))
-    })
+    let own = mapping.address();
+    events.iter().any(
+        |event| matches!(event, Event::Called(function, _, owner) if functions.contains(function) && *owner != own),
+    )
 }
 
 /// A role's name and object, for an example.
 pub(crate) fn named<'a, 'v>(roles: &'a [RolePlan], objects: &Objects<'v>) -> Vec<(&'a str, Value<'v>)> {
     roles.iter().map(|role| role.name.as_str()).zip(objects.iter().copied()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn called(function: Function) -> Event {
+        Event::Called(function, 1, 1)
+    }
+
+    #[test]
+    fn an_order_holds_when_the_first_of_each_come_in_it() {
+        let (wait, start) = ([Function::WaitOnPageWriteback], [Function::SetPageWriteback]);
+        let (w, s) = (called(wait[0]), called(start[0]));
+        assert!(in_order(&[w, s], &wait, &start));
+        assert!(in_order(&[Event::Slept, w, Event::Acquired(1), s], &wait, &start));
+        assert!(!in_order(&[s, w], &wait, &start));
+        assert!(!in_order(&[s, w, s], &wait, &start), "a start before the wait breaks it, whatever follows");
+        assert!(!in_order(&[w], &wait, &start));
+        assert!(!in_order(&[s], &wait, &start));
+    }
+
+    #[test]
+    fn readings_survive_their_packing() {
+        let words = [Word::Unread, Word::Free, Word::ExclusiveSelf, Word::ExclusiveOther, Word::Readers, Word::Taken];
+        let tables = [Tracked::None, Tracked::Shared, Tracked::Exclusive, Tracked::Untracked];
+        for word in words {
+            for tracked in tables {
+                assert_eq!(decode(word_code(word) << 4 | tracked_code(tracked)), Some((word, tracked)));
+            }
+        }
+        assert_eq!(decode(NO_OBJECT), None);
+    }
 }

@@ -22,7 +22,7 @@ pub(crate) enum Value<'a> {
     Inode(&'static Inode),
     Dentry(&'static Dentry),
     SuperBlock(&'static SuperBlock),
-    FileSystem(&'static FileSystemType),
+    FileSystem,
     Mapping(&'static AddressSpace),
     Page(&'static Page),
     /// A pointer that the callback fills.
@@ -74,7 +74,7 @@ members! {
     MmUsers = "mm_users"; Counter = "counter"; BPage = "b_page";
 }
 
-impl<'a> Value<'a> {
+impl Value<'_> {
     /// One step of a path; nothing when the type has no such member.
     pub(crate) fn follow(self, member: Member) -> Option<Self> {
         Some(match (self, member) {
@@ -160,7 +160,7 @@ impl<'a> Value<'a> {
             Self::Null
             | Self::Number(_)
             | Self::Counter(_)
-            | Self::FileSystem(_)
+            | Self::FileSystem
             | Self::PageSlot(_)
             | Self::Kiocb(_)
             | Self::Writeback(_)
@@ -247,9 +247,15 @@ macro_rules! objects {
 }
 
 objects! {
-    Inode => Inode; Dentry => Dentry; SuperBlock => SuperBlock; FileSystemType => FileSystem; AddressSpace => Mapping;
+    Inode => Inode; Dentry => Dentry; SuperBlock => SuperBlock; AddressSpace => Mapping;
     Page => Page; File => File; BufferHead => Buffer; Dquot => Dquot; FileLock => FileLock; Vma => Vma;
     BlockDevice => Device; Gendisk => Disk; Mm => Mm;
+}
+
+impl<'a> AsValue<'a> for &'static FileSystemType {
+    fn as_value(&self) -> Value<'a> {
+        Value::FileSystem
+    }
 }
 
 macro_rules! passing {

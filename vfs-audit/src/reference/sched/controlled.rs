@@ -154,8 +154,8 @@ pub(crate) fn explore_once(kernel: &Arc<Kernel>, programs: Vec<Program>, seed: u
     }
     // Dropping a coroutine that is not done unwinds its stack.
     drop(coroutines);
-    let trace = state.borrow().trace;
-    trace
+    let state = state.borrow();
+    state.trace
 }
 
 fn coroutine(kernel: &Arc<Kernel>, state: &Rc<RefCell<State>>, index: usize, program: Program, seed: u64) -> Coro {

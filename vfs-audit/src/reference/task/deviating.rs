@@ -89,11 +89,13 @@ impl<'k> Task<'k> {
     }
 
     /// Sets it right again before the callback runs: one deviation, at one place.
-    pub(super) fn undo(&self, undo: Undo<'k>) {
+    pub(super) fn undo(&self, undo: &Undo<'k>) {
         match undo {
             Undo::Nothing => {}
             Undo::Preempt => self.preempt_enable(),
-            Undo::RcuWalk(before) => drop(self.claim_rcu_walk(before)),
+            Undo::RcuWalk(before) => {
+                self.claim_rcu_walk(*before);
+            }
             Undo::Lock(held, instead) => {
                 if let Some(lock) = instead {
                     self.release(lock);

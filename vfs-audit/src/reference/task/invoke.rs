@@ -44,7 +44,7 @@ impl Task<'_> {
         self.recorder.borrow_mut().invocations += 1;
         let undo = self.deviate_at_entry(op);
         let entered = self.enter(plan, callback, arguments);
-        self.undo(undo);
+        self.undo(&undo);
         self.note(Event::Invoked(op));
         self.depth.set(self.depth.get() + 1);
         let mark = Entered { mark: self.log.borrow().len(), ..entered };
@@ -143,9 +143,8 @@ impl Task<'_> {
 
     fn example(&self, plan: &Plan, objects: &read::Objects<'_>, callback: &str) -> Example {
         let named = read::named(&plan.roles, objects);
-        let inode = |(role, object): &(&str, Value<'_>)| match object {
-            Value::Inode(inode) => Some(((*role).to_owned(), inode.number())),
-            _ => None,
+        let inode = |(role, object): &(&str, Value<'_>)| {
+            if let Value::Inode(inode) = object { Some(((*role).to_owned(), inode.number())) } else { None }
         };
         let held = self.held().into_iter().map(|held| {
             let owner = named
@@ -171,9 +170,8 @@ impl Task<'_> {
 
 /// The file system of an invocation: the superblock's, else the one that the callback is named after.
 fn file_system(plan: &Plan, objects: &read::Objects<'_>, callback: &'static str) -> &'static str {
-    let found = plan.superblock.as_ref().and_then(|path| match read::walk(objects[0], path)? {
-        Value::SuperBlock(sb) => Some(sb.s_type.get()?.name),
-        _ => None,
+    let found = plan.superblock.as_ref().and_then(|path| {
+        if let Value::SuperBlock(sb) = read::walk(objects[0], path)? { Some(sb.s_type.get()?.name) } else { None }
     });
     found.unwrap_or_else(|| callback.split('_').next().unwrap_or(callback))
 }

@@ -17,7 +17,7 @@ pub(crate) use invoke::invoke;
 
 use super::kernel::Kernel;
 use super::lock::{HeldLocks, Lock};
-use super::object::Mm;
+use super::object::{AddressSpace, Mm, Page};
 use super::observe::{Event, Function, Recorder};
 use super::random::Random;
 use super::sched::Mode;
@@ -122,8 +122,15 @@ impl<'k> Task<'k> {
 
     /// Notes that a function ran for an object.
     pub(crate) fn called(&self, function: Function, subject: usize) {
-        self.note(Event::Called(function, subject));
+        self.note(Event::Called(function, subject, 0));
         self.kernel.calls.count(function, subject);
+    }
+
+    /// Notes that a function ran for a page, with the mapping that it is in.
+    pub(crate) fn called_for_page(&self, function: Function, page: &'static Page) {
+        let owner = page.mapping.get().map_or(0, AddressSpace::address);
+        self.note(Event::Called(function, page.address(), owner));
+        self.kernel.calls.count(function, page.address());
     }
 
     /// Notes what happened, if anybody asks for it later.

@@ -204,8 +204,8 @@ pub(crate) fn do_rename(t: &Task, start: &Path, old: &str, new: &str, flags: u32
         match result {
             Ok(kept) => {
                 for inode in kept {
-                super::inode::iput(t, inode);
-            }
+                    super::inode::iput(t, inode);
+                }
                 Ok(())
             }
             Err(error) => Err(error),

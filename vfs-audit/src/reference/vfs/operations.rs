@@ -2,6 +2,8 @@
 //!
 //! A slot holds a callback with its name, or nothing. That is all the VFS knows of a file system.
 
+#![allow(non_snake_case, reason = "`direct_IO` is the kernel's name")]
+
 use crate::reference::object::{
     AddressSpace, BlockDevice, BufferHead, Dentry, Dquot, File, FileLock, FileSystemType, Gendisk, Inode, Kiocb, Page,
     PageList, Path, ReadaheadControl, Result, Slot, SuperBlock, VmFault, Vma, WritebackControl,
@@ -150,7 +152,6 @@ operations! {
         invalidatepage: fn(&Task, &'static Page, u32, u32);
         releasepage: fn(&Task, &'static Page) -> bool;
         freepage: fn(&Task, &'static Page);
-        #[allow(non_snake_case, reason = "the kernel's name")]
         direct_IO: fn(&Task, &Kiocb, &mut [u8], bool) -> Result<usize>;
         isolate_page: fn(&Task, &'static Page) -> bool;
         migratepage: fn(&Task, &'static AddressSpace, &'static Page, &'static Page) -> Result<()>;

@@ -24,24 +24,21 @@ fn place(dquot: &'static Dquot) -> u64 {
 pub(crate) fn dqget(t: &Task, sb: &'static SuperBlock, id: u32) -> Result<&'static Dquot> {
     let _frame = t.frame("dqget");
     let known = leaf(&sb.s_dquots).get(&id).copied();
-    let dquot = match known {
-        Some(dquot) => {
-            dquot.dq_count.fetch_add(1, SeqCst);
-            dquot
-        }
-        None => {
-            let new = t.kernel.slabs.dquots.allocate();
-            new.dq_sb.set(Some(sb));
-            new.dq_id.store(id, SeqCst);
-            let mut dquots = leaf(&sb.s_dquots);
-            if let Some(faster) = dquots.get(&id).copied() {
-                faster.dq_count.fetch_add(1, SeqCst);
-                t.kernel.slabs.dquots.free(new);
-                faster
-            } else {
-                dquots.insert(id, new);
-                new
-            }
+    let dquot = if let Some(dquot) = known {
+        dquot.dq_count.fetch_add(1, SeqCst);
+        dquot
+    } else {
+        let new = t.kernel.slabs.dquots.allocate();
+        new.dq_sb.set(Some(sb));
+        new.dq_id.store(id, SeqCst);
+        let mut dquots = leaf(&sb.s_dquots);
+        if let Some(faster) = dquots.get(&id).copied() {
+            faster.dq_count.fetch_add(1, SeqCst);
+            t.kernel.slabs.dquots.free(new);
+            faster
+        } else {
+            dquots.insert(id, new);
+            new
         }
     };
     let callback = sb.quota_ops().acquire_dquot.ok_or(Errno::ENOSYS)?;

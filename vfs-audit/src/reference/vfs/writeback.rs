@@ -22,7 +22,7 @@ pub(crate) fn set_page_writeback(t: &Task, page: &'static Page, control: &Writeb
     if !t.deviates(Step::DoesNotCountDown) {
         control.nr_to_write.fetch_sub(1, SeqCst);
     }
-    t.called(Function::SetPageWriteback, page.address());
+    t.called_for_page(Function::SetPageWriteback, page);
 }
 
 /// Ends writeback of a page.

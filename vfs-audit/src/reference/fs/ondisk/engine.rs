@@ -55,13 +55,12 @@ impl Engine {
     pub(super) fn mount(t: &Task, device: &'static BlockDevice) -> Result<Self> {
         let mut blocks = Blocks { disk: simulated(device)?, interrupts: Arc::clone(&t.kernel.interrupts) };
         let mounted = Store::mount(blocks.clone(), MountOptions::default());
-        let (store, _) = match mounted {
-            Ok(mounted) => mounted,
-            Err(_) => {
-                format(&mut blocks, FormatOptions { journal_blocks: 256, inodes: 512 })
-                    .map_err(|error| errno(&error))?;
-                Store::mount(blocks, MountOptions::default()).map_err(|error| errno(&error))?
-            }
+        let (store, _) = if let Ok(mounted) = mounted {
+            mounted
+        } else {
+            let options = FormatOptions { journal_blocks: 256, inodes: 512 };
+            format(&mut blocks, options).map_err(|error| errno(&error))?;
+            Store::mount(blocks, MountOptions::default()).map_err(|error| errno(&error))?
         };
         Ok(Self { device, store: Mutex::new(store), lock: OnceLock::new() })
     }
@@ -225,7 +224,11 @@ impl Backing for Engine {
     }
 
     fn set_size(&self, t: &Task, number: u64, size: u64) -> Result<()> {
-        self.with(t, |store| store.truncate(ino(number), size))?;
+        // The store's own size may lag behind, and it frees blocks of what it knows to shrink only.
+        self.with(t, |store| {
+            store.update_inode(ino(number), |inode| inode.size = inode.size.max(size + 1))?;
+            store.truncate(ino(number), size)
+        })?;
         // What a later extension would show of the last block is cleared.
         let (block, within) = (size / BLOCK, (size % BLOCK) as usize);
         match self.map(t, number, block)? {

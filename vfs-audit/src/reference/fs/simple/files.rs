@@ -7,7 +7,7 @@ use crate::reference::object::WritebackControl;
 use crate::reference::object::open_flags::{FASYNC, O_APPEND};
 use crate::reference::object::{Errno, File, FileLock, Inode, Kiocb, PAGE_SIZE, Page, Result, VmFault, Vma, leaf};
 use crate::reference::task::Task;
-use crate::reference::vfs::filelock::{flock_lock_inode, posix_lock_file};
+use crate::reference::vfs::filelock::flock_lock_inode;
 use crate::reference::vfs::inode::write_inode;
 use crate::reference::vfs::lease::generic_setlease;
 use crate::reference::vfs::memory::{filemap_fault, filemap_map_pages, filemap_page_mkwrite};
@@ -75,10 +75,6 @@ pub(crate) fn simple_fasync(t: &Task, _: i32, file: &'static File, on: i32) -> R
         }
     }
     Ok(1)
-}
-
-pub(crate) fn simple_lock(t: &Task, file: &'static File, _: i32, request: &'static FileLock) -> Result<()> {
-    posix_lock_file(t, file.inode(), request).map(|_| ())
 }
 
 pub(crate) fn simple_flock(t: &Task, file: &'static File, _: i32, request: &'static FileLock) -> Result<()> {
