@@ -13,7 +13,7 @@ const RULES: &str = "v5.15-seed";
 const OBSERVED_MIN: u64 = 100;
 
 fn catalogue() -> Catalogue {
-    Catalogue::load(RULES).unwrap()
+    Catalogue::load(RULES).unwrap_or_else(|error| panic!("{RULES}: {error}"))
 }
 
 fn findings(catalogue: &Catalogue, run: &Run) -> Findings {
@@ -130,7 +130,9 @@ fn the_same_seed_gives_the_same_observations() {
     let catalogue = catalogue();
     let observations = |seed| {
         let mut observations = run(&catalogue, Workload::Each, seed, 500, 1).observations;
-        observations.iter_mut().for_each(|observation| observation.example = None);
+        for observation in &mut observations {
+            observation.example = None;
+        }
         observations
     };
     assert_eq!(observations(5), observations(5));

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering::SeqCst;
 
-use crate::reference::object::lock_flags::{FL_FLOCK, FL_LEASE, FL_POSIX, FL_SLEEP};
+use crate::reference::object::lock_flags::{FL_FLOCK, FL_POSIX, FL_SLEEP};
 use crate::reference::object::{Errno, File, FileLock, FileLockContext, Inode, LeaseKind, Result, leaf};
 use crate::reference::task::{Task, invoke};
 
@@ -151,8 +151,8 @@ fn expire(t: &Task, held: &'static FileLock) {
         let context = &file.inode().i_flctx;
         context.flc_lock.lock(t);
         let found = take(context, held);
-        wake_blocked(t, held);
         context.flc_lock.release(t);
+        wake_blocked(t, held);
         if found {
             locks_free(t, held);
         }
@@ -202,11 +202,9 @@ fn unlock_posix(t: &Task, context: &'static FileLockContext, request: &'static F
             && request.fl_start.load(SeqCst) <= held.fl_end.load(SeqCst)
     });
     *leaf(&context.flc_posix) = kept;
-    for lock in &gone {
-        wake_blocked(t, lock);
-    }
     context.flc_lock.release(t);
     for lock in gone {
+        wake_blocked(t, lock);
         locks_free(t, lock);
     }
 }
@@ -289,11 +287,10 @@ pub(crate) fn remove_all(t: &Task, file: &'static File) {
     for lock in left {
         context.flc_lock.lock(t);
         let taken = take(context, lock);
-        wake_blocked(t, lock);
         context.flc_lock.release(t);
+        wake_blocked(t, lock);
         if taken {
             locks_free(t, lock);
         }
     }
-    debug_assert_ne!(FL_LEASE, FL_FLOCK, "kinds of lock are told apart by their flags");
 }

@@ -3,7 +3,8 @@
 use std::sync::atomic::Ordering::SeqCst;
 
 use super::mount::{WriteLevel, sb_end_write, sb_start_write};
-use super::pagecache::{invalidate_inode_pages2_range, ops, read_cache_page};
+use super::pagecache::{ops, read_cache_page};
+use super::reclaim::invalidate_inode_pages2_range;
 use super::types::Pipe;
 use super::writeback::filemap_write_and_wait;
 use crate::reference::lock::Mode;

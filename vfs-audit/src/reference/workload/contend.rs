@@ -11,7 +11,7 @@ use crate::reference::vfs::memory::exit_mmap;
 use crate::reference::vfs::mount::{
     enter_mount, freeze_super, iterate_supers, leave_mount, sync_filesystem, thaw_super,
 };
-use crate::reference::vfs::pagecache::shrink_page_list;
+use crate::reference::vfs::reclaim::shrink_page_list;
 use crate::reference::vfs::types::falloc::{KEEP_SIZE, PUNCH_HOLE};
 use crate::reference::vfs::types::rename_flags::RENAME_EXCHANGE;
 use crate::reference::vfs::writeback::writeback_sb_inodes;

@@ -6,7 +6,7 @@ use crate::reference::object::open_flags::{O_CREAT, O_RDWR};
 use crate::reference::object::{BlockDevice, Errno, File, PAGE_SIZE, Result};
 use crate::reference::task::Task;
 use crate::reference::vfs::memory::exit_mmap;
-use crate::reference::vfs::pagecache::{migrate_pages, shrink_page_list};
+use crate::reference::vfs::reclaim::{migrate_pages, shrink_page_list};
 use crate::reference::vfs::types::falloc::{KEEP_SIZE, PUNCH_HOLE};
 
 use super::each::{expect_data, pattern};

@@ -11,10 +11,11 @@ use crate::reference::object::{
 use crate::reference::task::Task;
 use crate::reference::vfs::inode::mark_inode_dirty;
 use crate::reference::vfs::pagecache::{
-    add_page_locked, clear_page_dirty, delete_from_page_cache, grab_page, lock_page, migrate_page_move, set_page_dirty,
+    add_page_locked, clear_page_dirty, delete_from_page_cache, grab_page, lock_page, set_page_dirty,
     set_page_dirty_nobuffers, unlock_page, wait_on_page_writeback,
 };
 use crate::reference::vfs::quota::charge;
+use crate::reference::vfs::reclaim::migrate_page_move;
 use crate::reference::vfs::writeback::{
     end_page_writeback, generic_writepages, redirty_page_for_writepage, set_page_writeback,
 };

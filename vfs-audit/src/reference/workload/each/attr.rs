@@ -8,8 +8,8 @@ use crate::reference::object::{Errno, PAGE_SIZE, Result};
 use crate::reference::task::Task;
 use crate::reference::vfs::attr::{vfs_fileattr_get, vfs_fileattr_set, vfs_getxattr, vfs_listxattr, vfs_setxattr};
 use crate::reference::vfs::mount::{sync_super, vfs_statfs};
-use crate::reference::vfs::pagecache::{invalidate_inode_pages2_range, shrink_page_list};
 use crate::reference::vfs::quota::dquot_writeback;
+use crate::reference::vfs::reclaim::{invalidate_inode_pages2_range, shrink_page_list};
 use crate::reference::vfs::types::Attributes;
 use crate::reference::workload::user::User;
 

@@ -6,7 +6,7 @@ use crate::reference::object::{Errno, PAGE_SIZE, Result, leaf};
 use crate::reference::task::Task;
 use crate::reference::vfs::attr::ioctl_fiemap;
 use crate::reference::vfs::open::{reopen, setfl};
-use crate::reference::vfs::pagecache::{memory_failure, migrate_pages, shrink_page_list};
+use crate::reference::vfs::reclaim::{memory_failure, migrate_pages, shrink_page_list};
 use crate::reference::vfs::rw::{
     Transfer, do_splice_from, do_splice_to, kernel_sendpage, page_of, show_fdinfo, vfs_fadvise, vfs_ioctl, vfs_poll,
     vfs_transfer,

@@ -12,7 +12,7 @@ use crate::reference::vfs::block::{
     unlock_native_capacity,
 };
 use crate::reference::vfs::mount::{freeze_super, sync_super, thaw_super};
-use crate::reference::vfs::pagecache::{memory_failure, migrate_pages, shrink_page_list};
+use crate::reference::vfs::reclaim::{memory_failure, migrate_pages, shrink_page_list};
 use crate::reference::vfs::rw::io_poll;
 use crate::reference::vfs::types::falloc::PUNCH_HOLE;
 use crate::reference::vfs::writeback::{do_writepages, writeback_sb_inodes};

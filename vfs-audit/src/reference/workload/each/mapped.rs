@@ -9,7 +9,7 @@ use crate::reference::object::{Errno, File, PAGE_SIZE, Result, Slot, VmFault, le
 use crate::reference::task::{Task, invoke};
 use crate::reference::vfs::directory::Make;
 use crate::reference::vfs::memory::{access_process_vm, dup_mmap, exit_mmap, mm_of};
-use crate::reference::vfs::pagecache::shrink_page_list;
+use crate::reference::vfs::reclaim::shrink_page_list;
 use crate::reference::workload::user::User;
 
 const PAGE: u64 = PAGE_SIZE as u64;
