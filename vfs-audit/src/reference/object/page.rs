@@ -1,7 +1,7 @@
 //! Pages, and what goes with a page through reading and writing.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering::SeqCst};
 
 use super::slab::{Slot, leaf, pooled};
 use super::{AddressSpace, BufferHead};
@@ -36,6 +36,10 @@ pub(crate) struct Page {
     /// Times that writeback ended on it.
     pub(crate) writebacks_ended: AtomicU32,
     pub(crate) count: AtomicU32,
+    /// Those who look at it, wait for it or hold it: its memory is not used again meanwhile.
+    pub(crate) pins: AtomicU32,
+    /// It has left the cache, and goes with its last pin.
+    pub(crate) is_leaving: AtomicBool,
 }
 
 pooled!(Page);
@@ -74,6 +78,8 @@ impl Page {
             wait: WaitQueue::default(),
             writebacks_ended: AtomicU32::new(0),
             count: AtomicU32::new(0),
+            pins: AtomicU32::new(0),
+            is_leaving: AtomicBool::new(false),
         }
     }
 
@@ -84,6 +90,8 @@ impl Page {
         self.private.set(None);
         self.index.store(0, SeqCst);
         self.count.store(1, SeqCst);
+        self.pins.store(0, SeqCst);
+        self.is_leaving.store(false, SeqCst);
         let mut data = leaf(&self.data);
         data.clear();
         data.resize(PAGE_SIZE, 0);

@@ -69,10 +69,10 @@ pub(crate) fn d_lookup_rcu(t: &Task, parent: &'static Dentry, name: &str) -> Opt
 /// The dentry of a name in a directory, with a reference.
 pub(crate) fn d_lookup(t: &Task, parent: &'static Dentry, name: &str) -> Option<&'static Dentry> {
     let _frame = t.frame("d_lookup");
-    let dentry = find(t, parent, name)?;
-    if !lockref_get_not_dead(t, dentry) {
-        return None;
-    }
+    t.rcu_read_lock();
+    let dentry = find(t, parent, name).filter(|dentry| lockref_get_not_dead(t, dentry));
+    t.rcu_read_unlock();
+    let dentry = dentry?;
     let same = dentry.d_parent.get().is_some_and(|now| std::ptr::eq(now, parent)) && dentry.name() == name;
     if same {
         return Some(dentry);

@@ -5,10 +5,9 @@ use std::sync::atomic::Ordering::SeqCst;
 use super::memory::{do_set_pte, set_entry};
 use super::mount::{WriteLevel, sb_end_write, sb_start_write};
 use super::pagecache::{
-    ATTEMPTS_MAX, belongs, lock_page, read_page, read_pages, set_page_dirty, unlock_page, wait_on_page_locked,
-    wait_on_page_writeback,
+    ATTEMPTS_MAX, belongs, find_page, find_pages, lock_page, read_page, read_pages, set_page_dirty, trylock_page,
+    unlock_page, wait_on_page_locked, wait_on_page_writeback,
 };
-use crate::reference::lock::Mode;
 use crate::reference::mutant::Step;
 use crate::reference::object::vm_fault::{VM_FAULT_LOCKED, VM_FAULT_NOPAGE, VM_FAULT_SIGBUS};
 use crate::reference::object::{Errno, File, PAGE_SIZE, Page, PageFlag, Result, VmFault, leaf};
@@ -25,11 +24,11 @@ pub(crate) fn filemap_fault(t: &Task, fault: &VmFault) -> u32 {
         if fault.pgoff * PAGE_SIZE as u64 >= file.inode().size() {
             return VM_FAULT_SIGBUS;
         }
-        let page = mapping.page(fault.pgoff).filter(|page| page.is(PageFlag::UPTODATE));
-        let page = match page {
-            Some(page) => {
-                lock_page(t, page);
-                page
+        let cached = find_page(t, mapping, fault.pgoff).filter(|pinned| pinned.page.is(PageFlag::UPTODATE));
+        let page = match cached {
+            Some(pinned) => {
+                lock_page(t, pinned.page);
+                pinned.page
             }
             None => match bring_in(t, file, fault.pgoff) {
                 Ok(page) => page,
@@ -67,8 +66,9 @@ fn bring_in(t: &Task, file: &'static File, index: u64) -> Result<&'static Page> 
         result = read_pages(t, file, mapping, index);
     }
     if result.is_ok()
-        && let Some(page) = mapping.page(index)
+        && let Some(pinned) = find_page(t, mapping, index)
     {
+        let page = pinned.page;
         wait_on_page_locked(t, page);
         if !page.is(PageFlag::UPTODATE) {
             lock_page(t, page);
@@ -82,10 +82,7 @@ fn bring_in(t: &Task, file: &'static File, index: u64) -> Result<&'static Page> 
             wait_on_page_locked(t, page);
         }
     }
-    let page = mapping.page(index);
-    if let Some(page) = page {
-        lock_page(t, page);
-    }
+    let page = find_page(t, mapping, index).map(|pinned| pinned.page).inspect(|page| lock_page(t, page));
     if !relied {
         mapping.invalidate_lock.release(t);
     }
@@ -105,10 +102,11 @@ pub(crate) fn filemap_map_pages(t: &Task, fault: &VmFault, start: u64, end: u64)
     let mapping = area.file().mapping();
     let (first, pgoff) = (area.vm_start.load(SeqCst), area.vm_pgoff.load(SeqCst));
     let mut mapped = 0;
-    for page in mapping.range(start.max(pgoff), end) {
+    for pinned in find_pages(t, mapping, start.max(pgoff), end) {
+        let page = pinned.page;
         let index = page.index();
         let address = first + index.saturating_sub(pgoff) * PAGE_SIZE as u64;
-        if !page.is(PageFlag::UPTODATE) || !area.contains(address) || !page.lock.try_acquire(t, Mode::Exclusive) {
+        if !page.is(PageFlag::UPTODATE) || !area.contains(address) || !trylock_page(t, page) {
             continue;
         }
         let here = belongs(page, mapping, index) && !leaf(&area.mm().entries).contains_key(&address);

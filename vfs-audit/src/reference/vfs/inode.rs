@@ -28,14 +28,19 @@ pub(crate) fn new_inode(t: &Task, sb: &'static SuperBlock) -> &'static Inode {
 pub(crate) fn iget(t: &Task, sb: &'static SuperBlock, number: u64) -> (&'static Inode, bool) {
     let _frame = t.frame("iget_locked");
     loop {
+        t.rcu_read_lock();
         let known = leaf(&sb.s_inodes).get(&number).copied();
-        let Some(inode) = known else { break };
+        let Some(inode) = known else {
+            t.rcu_read_unlock();
+            break;
+        };
         inode.i_lock.lock(t);
         let same = inode.i_state.load(SeqCst) & InodeState::FREEING == 0 && inode.number() == number;
         if same {
             inode.i_count.fetch_add(1, SeqCst);
         }
         inode.i_lock.release(t);
+        t.rcu_read_unlock();
         if same {
             wait_on_new(t, inode);
             return (inode, false);
@@ -171,13 +176,28 @@ pub(crate) fn evict_inodes(t: &Task, sb: &'static SuperBlock) {
     }
 }
 
+/// The numbers of a superblock's inodes, in order.
+pub(crate) fn inode_numbers(sb: &'static SuperBlock) -> Vec<u64> {
+    let mut numbers: Vec<_> = leaf(&sb.s_inodes).keys().copied().collect();
+    numbers.sort_unstable();
+    numbers
+}
+
+/// The inode of a number, without a reference: to be looked at inside an RCU read side only.
+pub(crate) fn listed(sb: &'static SuperBlock, number: u64) -> Option<&'static Inode> {
+    leaf(&sb.s_inodes).get(&number).copied()
+}
+
 /// Ends inodes that are only cached; says how many.
 pub(crate) fn prune_icache(t: &Task, sb: &'static SuperBlock) -> usize {
     let _frame = t.frame("prune_icache_sb");
-    let mut inodes: Vec<_> = leaf(&sb.s_inodes).values().copied().collect();
-    inodes.sort_by_key(|inode| inode.number());
     let mut pruned = 0;
-    for inode in inodes {
+    for number in inode_numbers(sb) {
+        t.rcu_read_lock();
+        let Some(inode) = listed(sb, number) else {
+            t.rcu_read_unlock();
+            continue;
+        };
         inode.i_lock.lock(t);
         let busy = InodeState::FREEING | InodeState::NEW | InodeState::DIRTY;
         let idle = inode.i_count.load(SeqCst) == 0
@@ -187,6 +207,7 @@ pub(crate) fn prune_icache(t: &Task, sb: &'static SuperBlock) -> usize {
             inode.i_state.fetch_or(InodeState::FREEING, SeqCst);
         }
         inode.i_lock.release(t);
+        t.rcu_read_unlock();
         if idle {
             evict(t, inode);
             pruned += 1;

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering::SeqCst;
 
 use super::open::{fput, get_file};
-use super::pagecache::{ATTEMPTS_MAX, lock_page, set_page_dirty, unlock_page};
+use super::pagecache::{ATTEMPTS_MAX, lock_page, pin, set_page_dirty, unlock_page};
 use crate::reference::lock::{Class, Mode};
 use crate::reference::mutant::Step;
 use crate::reference::object::fault_flags::FAULT_FLAG_WRITE;
@@ -241,8 +241,9 @@ fn do_shared_fault(t: &Task, fault: &VmFault) -> u32 {
     let _frame = t.frame("do_shared_fault");
     let result = call_fault(t, fault);
     let Some(page) = fault.page.get().filter(|_| result & VM_FAULT_LOCKED != 0) else { return result };
+    let pinned = pin(t, page);
     finish_fault(t, page);
-    make_writable(t, fault, page)
+    make_writable(t, fault, pinned.page)
 }
 
 fn finish_fault(t: &Task, page: &'static Page) {
@@ -272,7 +273,8 @@ fn do_wp_page(t: &Task, fault: &VmFault, page: &'static Page) -> u32 {
 }
 
 fn make_writable(t: &Task, fault: &VmFault, page: &'static Page) -> u32 {
-    fault.page.set(Some(page));
+    let pinned = pin(t, page);
+    fault.page.set(Some(pinned.page));
     let mut locked = false;
     if let Some(callback) = fault.vma.ops().page_mkwrite {
         let result = invoke!(t, PageMkwrite, callback, fault);

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering::SeqCst;
 
+use crate::reference::lock::Mode;
 use crate::reference::mutant::Step;
 use crate::reference::object::{
     AddressSpace, Errno, File, Inode, MappingFlag, PAGE_SIZE, Page, PageFlag, PageList, ReadaheadControl, Result, leaf,
@@ -18,29 +19,82 @@ pub(crate) fn ops(mapping: &'static AddressSpace) -> &'static AddressSpaceOperat
     mapping.a_ops.get().unwrap_or(&AddressSpaceOperations::NONE)
 }
 
-/// Locks a page.
+/// A page that does not go away while somebody looks at it.
+pub(crate) struct Pinned<'t, 'k> {
+    t: &'t Task<'k>,
+    pub(crate) page: &'static Page,
+}
+
+impl Drop for Pinned<'_, '_> {
+    fn drop(&mut self) {
+        unpin(self.t, self.page);
+    }
+}
+
+/// Keeps a page's memory.
+pub(crate) fn pin<'t, 'k>(t: &'t Task<'k>, page: &'static Page) -> Pinned<'t, 'k> {
+    page.pins.fetch_add(1, SeqCst);
+    Pinned { t, page }
+}
+
+/// Lets it go; the last one frees a page that has left the cache.
+fn unpin(t: &Task, page: &'static Page) {
+    if page.pins.fetch_sub(1, SeqCst) == 1 && page.is_leaving.swap(false, SeqCst) {
+        t.kernel.slabs.pages.free(page);
+    }
+}
+
+/// The page at an index, if it is in the cache.
+pub(crate) fn find_page<'t, 'k>(t: &'t Task<'k>, mapping: &'static AddressSpace, index: u64) -> Option<Pinned<'t, 'k>> {
+    leaf(&mapping.pages).get(&index).map(|page| pin(t, page))
+}
+
+/// The pages of a range, in order.
+pub(crate) fn find_pages<'t, 'k>(
+    t: &'t Task<'k>,
+    mapping: &'static AddressSpace,
+    from: u64,
+    to: u64,
+) -> Vec<Pinned<'t, 'k>> {
+    leaf(&mapping.pages).range(from..to).map(|(_, page)| pin(t, page)).collect()
+}
+
+/// Locks a page. Whoever waits for the lock or holds it has a pin.
 #[track_caller]
 pub(crate) fn lock_page(t: &Task, page: &'static Page) {
+    page.pins.fetch_add(1, SeqCst);
     page.lock.lock(t);
+}
+
+/// Locks a page if that needs no waiting.
+#[track_caller]
+pub(crate) fn trylock_page(t: &Task, page: &'static Page) -> bool {
+    let locked = page.lock.try_acquire(t, Mode::Exclusive);
+    if locked {
+        page.pins.fetch_add(1, SeqCst);
+    }
+    locked
 }
 
 /// Unlocks a page.
 pub(crate) fn unlock_page(t: &Task, page: &'static Page) {
     t.called(Function::UnlockPage, page.address());
     page.lock.release(t);
+    unpin(t, page);
 }
 
 /// Unlocks a page whose lock was handed over to the completion of its I/O.
 pub(crate) fn unlock_page_at_completion(t: &Task, page: &'static Page) {
     t.called(Function::UnlockPage, page.address());
     t.release_handed(&page.lock);
+    unpin(t, page);
 }
 
 /// The page at an index, locked, if it is in the cache.
 pub(crate) fn find_lock_page(t: &Task, mapping: &'static AddressSpace, index: u64) -> Option<&'static Page> {
     let _frame = t.frame("find_lock_page");
     loop {
-        let page = mapping.page(index)?;
+        let page = find_page(t, mapping, index)?.page;
         lock_page(t, page);
         if belongs(page, mapping, index) {
             return Some(page);
@@ -95,6 +149,7 @@ pub(crate) fn wait_on_page_locked(t: &Task, page: &'static Page) {
     if page.lock.raw().is_held() {
         lock_page(t, page);
         page.lock.release(t);
+        unpin(t, page);
     }
 }
 
@@ -149,23 +204,21 @@ pub(crate) fn read_page(t: &Task, file: Option<&'static File>, page: &'static Pa
 }
 
 /// A page that is up to date, not locked.
-pub(crate) fn read_cache_page(t: &Task, file: &'static File, index: u64) -> Result<&'static Page> {
+pub(crate) fn read_cache_page<'t, 'k>(t: &'t Task<'k>, file: &'static File, index: u64) -> Result<Pinned<'t, 'k>> {
     let _frame = t.frame("filemap_get_pages");
     let mapping = file.mapping();
     for _ in 0..ATTEMPTS_MAX {
-        let Some(page) = mapping.page(index) else {
+        let Some(pinned) = find_page(t, mapping, index) else {
             page_cache_readahead(t, file, index)?;
             continue;
         };
+        let page = pinned.page;
         wait_on_page_locked(t, page);
         if !belongs(page, mapping, index) {
             continue;
         }
-        if page.is(PageFlag::UPTODATE) {
-            return Ok(page);
-        }
-        if update_page(t, file, page, index)? {
-            return Ok(page);
+        if page.is(PageFlag::UPTODATE) || update_page(t, file, page, index)? {
+            return Ok(pinned);
         }
     }
     Err(Errno::EIO)
@@ -279,7 +332,12 @@ fn remove(mapping: &'static AddressSpace, page: &'static Page) {
 
 /// Drops the reference of the cache; the memory is free for the next page once no walk can look at it.
 pub(crate) fn put_page(t: &Task, page: &'static Page) {
-    t.kernel.rcu.call(Box::new(move |t| t.kernel.slabs.pages.free(page)));
+    t.kernel.rcu.call(Box::new(move |t| {
+        page.is_leaving.store(true, SeqCst);
+        if page.pins.load(SeqCst) == 0 && page.is_leaving.swap(false, SeqCst) {
+            t.kernel.slabs.pages.free(page);
+        }
+    }));
 }
 
 /// Removes the pages of a range; the caller holds `invalidate_lock` exclusive, or the inode is being evicted.
@@ -288,7 +346,8 @@ pub(crate) fn truncate_inode_pages_range(t: &Task, mapping: &'static AddressSpac
     t.called(Function::TruncateInodePagesRange, mapping.address());
     let page_size = PAGE_SIZE as u64;
     let (first, last) = (from.div_ceil(page_size), if to == u64::MAX { u64::MAX } else { to / page_size });
-    for page in mapping.range(first, last.max(first)) {
+    for pinned in find_pages(t, mapping, first, last.max(first)) {
+        let page = pinned.page;
         let index = page.index();
         lock_page(t, page);
         if belongs(page, mapping, index) {

@@ -3,8 +3,8 @@
 use std::sync::atomic::Ordering::SeqCst;
 
 use super::pagecache::{
-    belongs, delete_from_page_cache, find_lock_page, lock_page, ops, put_page, try_to_release_page, unlock_page,
-    unmap_page, wait_on_page_writeback,
+    belongs, delete_from_page_cache, find_lock_page, find_pages, lock_page, ops, put_page, try_to_release_page,
+    trylock_page, unlock_page, unmap_page, wait_on_page_writeback,
 };
 use crate::reference::lock::{Mode, Nest};
 use crate::reference::object::{AddressSpace, Errno, PAGE_SIZE, Page, PageFlag, Result, leaf};
@@ -19,7 +19,8 @@ pub(crate) fn invalidate_inode_pages2_range(
 ) -> Result<()> {
     let _frame = t.frame("invalidate_inode_pages2_range");
     let page_size = PAGE_SIZE as u64;
-    for page in mapping.range(from / page_size, to.div_ceil(page_size)) {
+    for pinned in find_pages(t, mapping, from / page_size, to.div_ceil(page_size)) {
+        let page = pinned.page;
         let index = page.index();
         lock_page(t, page);
         if !belongs(page, mapping, index) {
@@ -54,9 +55,10 @@ fn launder_page(t: &Task, page: &'static Page) -> Result<()> {
 pub(crate) fn shrink_page_list(t: &Task, mapping: &'static AddressSpace) -> usize {
     let _frame = t.frame("shrink_page_list");
     let mut freed = 0;
-    for page in mapping.range(0, u64::MAX) {
+    for pinned in find_pages(t, mapping, 0, u64::MAX) {
+        let page = pinned.page;
         let index = page.index();
-        if !page.lock.try_acquire(t, Mode::Exclusive) {
+        if !trylock_page(t, page) {
             continue;
         }
         if !belongs(page, mapping, index) || (page.is(PageFlag::DIRTY) && !super::writeback::pageout(t, page)) {
@@ -96,7 +98,8 @@ pub(crate) fn migrate_pages(t: &Task, mapping: &'static AddressSpace) -> usize {
     let ops = ops(mapping);
     let Some(migrate) = ops.migratepage else { return 0 };
     let mut moved = 0;
-    for old in mapping.range(0, u64::MAX) {
+    for pinned in find_pages(t, mapping, 0, u64::MAX) {
+        let old = pinned.page;
         let index = old.index();
         lock_page(t, old);
         if !belongs(old, mapping, index) {
@@ -109,6 +112,7 @@ pub(crate) fn migrate_pages(t: &Task, mapping: &'static AddressSpace) -> usize {
         let mut done = false;
         if isolated {
             let new = t.kernel.slabs.pages.allocate();
+            new.pins.fetch_add(1, SeqCst);
             new.lock.acquire_nested(t, Mode::Exclusive, Nest::Child);
             done = invoke!(t, Migratepage, migrate, mapping, new, old).is_ok();
             unlock_page(t, new);

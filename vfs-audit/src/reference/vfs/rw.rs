@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering::SeqCst;
 
 use super::mount::{WriteLevel, sb_end_write, sb_start_write};
-use super::pagecache::{ops, read_cache_page};
+use super::pagecache::{Pinned, ops, read_cache_page};
 use super::reclaim::invalidate_inode_pages2_range;
 use super::types::Pipe;
 use super::writeback::filemap_write_and_wait;
@@ -118,7 +118,8 @@ fn filemap_read(t: &Task, kiocb: &Kiocb, buffer: &mut [u8]) -> Result<usize> {
         if position >= size {
             break;
         }
-        let page = read_cache_page(t, file, position / PAGE_SIZE as u64)?;
+        let pinned = read_cache_page(t, file, position / PAGE_SIZE as u64)?;
+        let page = pinned.page;
         let within = (position % PAGE_SIZE as u64) as usize;
         let left = usize::try_from(size - position).unwrap_or(usize::MAX);
         let count = (buffer.len() - done).min(PAGE_SIZE - within).min(left);
@@ -325,6 +326,6 @@ pub(crate) fn io_poll(t: &Task, file: &'static File) -> Result<u32> {
 }
 
 /// The page at a position of a file, for whoever sends pages.
-pub(crate) fn page_of(t: &Task, file: &'static File, index: u64) -> Result<&'static Page> {
+pub(crate) fn page_of<'t, 'k>(t: &'t Task<'k>, file: &'static File, index: u64) -> Result<Pinned<'t, 'k>> {
     read_cache_page(t, file, index)
 }

@@ -2,12 +2,10 @@
 
 use std::sync::atomic::Ordering::SeqCst;
 
-use super::inode::write_inode;
-use super::pagecache::{belongs, clear_page_dirty, lock_page, ops, set_page_dirty_nobuffers, unlock_page};
+use super::inode::{inode_numbers, listed, write_inode};
+use super::pagecache::{belongs, clear_page_dirty, find_pages, lock_page, ops, set_page_dirty_nobuffers, unlock_page};
 use crate::reference::mutant::Step;
-use crate::reference::object::{
-    AddressSpace, Errno, InodeState, Page, PageFlag, Result, SuperBlock, WritebackControl, leaf,
-};
+use crate::reference::object::{AddressSpace, Errno, InodeState, Page, PageFlag, Result, SuperBlock, WritebackControl};
 use crate::reference::observe::Function;
 use crate::reference::task::{Task, invoke};
 
@@ -55,7 +53,8 @@ pub(crate) fn generic_writepages(t: &Task, mapping: &'static AddressSpace, contr
     let _frame = t.frame("write_cache_pages");
     let Some(callback) = ops(mapping).writepage else { return Ok(()) };
     let mut result = Ok(());
-    for page in mapping.range(0, u64::MAX) {
+    for pinned in find_pages(t, mapping, 0, u64::MAX) {
+        let page = pinned.page;
         if !page.is(PageFlag::DIRTY) {
             continue;
         }
@@ -96,7 +95,8 @@ pub(crate) fn pageout(t: &Task, page: &'static Page) -> bool {
 pub(crate) fn filemap_fdatawait(t: &Task, mapping: &'static AddressSpace) -> Result<()> {
     let _frame = t.frame("filemap_fdatawait_range");
     let mut result = Ok(());
-    for page in mapping.range(0, u64::MAX) {
+    for pinned in find_pages(t, mapping, 0, u64::MAX) {
+        let page = pinned.page;
         if page.is(PageFlag::WRITEBACK) {
             super::pagecache::wait_on_page_writeback(t, page);
         }
@@ -117,10 +117,13 @@ pub(crate) fn filemap_write_and_wait(t: &Task, mapping: &'static AddressSpace) -
 /// Writes what is dirty of a superblock: a flusher's round, or a sync's.
 pub(crate) fn writeback_sb_inodes(t: &Task, sb: &'static SuperBlock, sync: bool) -> Result<()> {
     let _frame = t.frame("writeback_sb_inodes");
-    let mut inodes: Vec<_> = leaf(&sb.s_inodes).values().copied().collect();
-    inodes.sort_by_key(|inode| inode.number());
     let mut result = Ok(());
-    for inode in inodes {
+    for number in inode_numbers(sb) {
+        t.rcu_read_lock();
+        let Some(inode) = listed(sb, number) else {
+            t.rcu_read_unlock();
+            continue;
+        };
         inode.i_lock.lock(t);
         let state = inode.i_state.load(SeqCst);
         let live = state & (InodeState::FREEING | InodeState::NEW) == 0;
@@ -130,6 +133,7 @@ pub(crate) fn writeback_sb_inodes(t: &Task, sb: &'static SuperBlock, sync: bool)
             inode.i_count.fetch_add(1, SeqCst);
         }
         inode.i_lock.release(t);
+        t.rcu_read_unlock();
         if !wanted {
             continue;
         }

@@ -15,7 +15,9 @@ use crate::reference::object::{
 use crate::reference::task::Task;
 use crate::reference::vfs::block::{end_bio_bh_io_sync, lock_buffer, page_buffers, unlock_buffer_at_completion};
 use crate::reference::vfs::operations::Callback;
-use crate::reference::vfs::pagecache::{grab_page, unlock_page, unlock_page_at_completion, wait_on_page_writeback};
+use crate::reference::vfs::pagecache::{
+    grab_page, lock_page, unlock_page, unlock_page_at_completion, wait_on_page_writeback,
+};
 use crate::reference::vfs::writeback::{
     end_page_writeback, generic_writepages, redirty_page_for_writepage, set_page_writeback,
 };
@@ -275,7 +277,7 @@ pub(super) fn disk_writepages(t: &Task, mapping: &'static AddressSpace, control:
     if t.deviates(Step::WritesStray)
         && let Some(stray) = stray_page(t, mapping)
     {
-        stray.lock.lock(t);
+        lock_page(t, stray);
         set_page_writeback(t, stray, control);
         unlock_page(t, stray);
         end_page_writeback(t, stray);

@@ -63,6 +63,7 @@ pub(super) fn transfers(t: &Task) -> Result<()> {
     t.syscalls("splice", || do_splice_from(t, &pipe, b, 0, 1000))?;
     expect_data(t, "through a pipe", &user.read(b, 1000, 0)?, &data[..1000]);
     let page = t.syscalls("", || page_of(t, a, 1))?;
+    let page = page.page;
     let at = b.inode().size();
     t.syscalls("sendfile", || kernel_sendpage(t, b, page, 64))?;
     expect_data(t, "a page that was sent", &user.read(b, 64, at)?, &data[PAGE_SIZE..PAGE_SIZE + 64]);

@@ -9,6 +9,7 @@ use crate::reference::object::{Errno, File, PAGE_SIZE, Result, Slot, VmFault, le
 use crate::reference::task::{Task, invoke};
 use crate::reference::vfs::directory::Make;
 use crate::reference::vfs::memory::{access_process_vm, dup_mmap, exit_mmap, mm_of};
+use crate::reference::vfs::pagecache::unlock_page;
 use crate::reference::vfs::reclaim::shrink_page_list;
 use crate::reference::workload::user::User;
 
@@ -75,7 +76,7 @@ fn truncated_write(user: &User<'_, '_>, file: &'static File, at: u64) -> Result<
         let fault = &fault;
         invoke!(t, PageMkwrite, callback, fault);
         if t.holds(&page.lock) {
-            page.lock.release(t);
+            unlock_page(t, page);
         }
         mm.mmap_lock.release(t);
     });
