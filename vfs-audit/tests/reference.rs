@@ -117,6 +117,18 @@ fn data_read_is_data_written_on_every_file_system() {
 }
 
 #[test]
+fn a_power_cut_takes_nothing_that_fsync_has_promised() {
+    let catalogue = catalogue();
+    let cuts = reference::power_cuts(&catalogue, 1, 60, false);
+    assert_eq!(cuts.broken, [0; 0]);
+    assert!(cuts.promises > 60, "only {} promises", cuts.promises);
+    assert_eq!(findings(&catalogue, &cuts.run).violations, []);
+    let lying = reference::power_cuts(&catalogue, 1, 20, true);
+    assert!(!lying.broken.is_empty(), "a disk that is not flushed keeps every promise");
+    assert_eq!(reference::power_cuts(&catalogue, lying.broken[0], 1, true).broken, lying.broken[..1]);
+}
+
+#[test]
 fn threads_under_load_keep_the_rules() {
     let catalogue = catalogue();
     let run = run(&catalogue, Workload::Mix, 1, 40_000, 2);

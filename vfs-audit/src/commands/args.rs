@@ -147,6 +147,8 @@ pub enum WrongArg {
     Inversion,
     /// End writeback without waking who waits for it
     WakeUp,
+    /// Keep flushes from the disk (with `--workload power-cut`)
+    Flush,
 }
 
 /// `reference`.
@@ -158,8 +160,8 @@ pub struct ReferenceArgs {
     /// Run all mutants instead (or those that match), and say how each comes off
     #[arg(long, value_name = "GLOB", num_args = 0..=1, default_missing_value = "*")]
     pub mutants: Option<String>,
-    /// What to run: each (every op by itself), fsx, mix (load, on threads), crash (of the on-disk store), or interleavings
-    /// of rename, truncate, umount, freeze, lease
+    /// What to run: each (every op by itself), fsx, mix (load, on threads), crash (of the on-disk store), power-cut (under the
+    /// whole VFS), or interleavings of rename, truncate, umount, freeze, lease
     #[arg(long, value_name = "NAME", default_value = "each")]
     pub workload: String,
     /// Interleavings of a workload, or crashes, to run

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::BufWriter;
+use std::time::Instant;
 
 use anyhow::Context as _;
 
@@ -34,6 +35,7 @@ pub(super) fn run(args: &ReferenceArgs) -> anyhow::Result<Exit> {
     }
     let workload = match args.workload.as_str() {
         "crash" => return crashes(args),
+        "power-cut" => return power_cuts(args, &catalogue, conclusion),
         "each" => Workload::Each,
         "fsx" => Workload::Fsx,
         "mix" => Workload::Mix,
@@ -67,18 +69,25 @@ fn finish(args: &ReferenceArgs, catalogue: &Catalogue, run: Run, conclusion: Con
     for fault in &run.faults {
         note(&fault.to_string());
     }
-    conclusion.conclude(report(args, catalogue, run))
+    let (began, distinct) = (Instant::now(), run.observations.len());
+    let report = report(args, catalogue, run);
+    note(&format!("{distinct} distinct observations checked in {:.1} ms", began.elapsed().as_secs_f64() * 1e3));
+    conclusion.conclude(report)
 }
 
 /// Explores interleavings of a workload.
 fn explored(args: &ReferenceArgs, catalogue: &Catalogue, conclusion: Conclusion<'_>) -> anyhow::Result<Exit> {
-    let wrong = args.wrong.map(|wrong| match wrong {
-        WrongArg::Inversion => Wrongdoing::Inversion,
-        WrongArg::WakeUp => Wrongdoing::LostWakeUp,
-    });
+    let wrong = match args.wrong {
+        None => None,
+        Some(WrongArg::Inversion) => Some(Wrongdoing::Inversion),
+        Some(WrongArg::WakeUp) => Some(Wrongdoing::LostWakeUp),
+        Some(WrongArg::Flush) => {
+            return Err(Advice::new("no interleaving flushes a disk", "use it with `--workload power-cut`").into());
+        }
+    };
     let explored = reference::explore(catalogue, &args.workload, args.seed, args.interleavings, wrong);
     let Some(explored) = explored else {
-        let hint = format!("one of each, fsx, mix, crash, {}", reference::workloads().join(", "));
+        let hint = format!("one of each, fsx, mix, crash, power-cut, {}", reference::workloads().join(", "));
         return Err(Advice::new(format!("there is no workload `{}`", args.workload), hint).into());
     };
     note(&format!(
@@ -115,6 +124,23 @@ fn crashes(args: &ReferenceArgs) -> anyhow::Result<Exit> {
     let Some(failure) = outcome.failure else { return Ok(Exit::Clean) };
     print(&format!("{failure}\n"))?;
     Ok(Exit::Violated)
+}
+
+/// Cuts the power under the whole VFS again and again.
+fn power_cuts(args: &ReferenceArgs, catalogue: &Catalogue, conclusion: Conclusion<'_>) -> anyhow::Result<Exit> {
+    let skips_flush = args.wrong == Some(WrongArg::Flush);
+    let cuts = reference::power_cuts(catalogue, args.seed, args.interleavings, skips_flush);
+    note(&format!(
+        "{} power cuts, {} files promised durable, {} runs with a broken promise; {}",
+        cuts.runs,
+        cuts.promises,
+        cuts.broken.len(),
+        speed(&cuts.run)
+    ));
+    if let Some(seed) = cuts.broken.first() {
+        note(&format!("seed {seed} (`--seed {seed} --interleavings 1` replays it)"));
+    }
+    finish(args, catalogue, cuts.run, conclusion)
 }
 
 /// Tries every mutant and prints how it came off.

@@ -12,6 +12,7 @@ mod lock;
 pub mod mutant;
 mod object;
 mod observe;
+mod power;
 mod random;
 mod run;
 mod sched;
@@ -21,4 +22,5 @@ mod workload;
 
 pub use explore::{Exploration, Wrongdoing, explore, workloads};
 pub use lock::{Fault, FaultKind};
+pub use power::{PowerCuts, power_cuts};
 pub use run::{Config, Run, Workload, run, run_unobserved};

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use crate::reference::disk::device::{Device, IoError, Options, Request, RequestId, SECTOR_SIZE};
 use crate::reference::disk::store::{BLOCK_SIZE, Block, BlockIo, BlockNr, Durability, SECTORS_PER_BLOCK};
 use crate::reference::kernel::{Completes, Interrupts, Kernel};
+use crate::reference::mutant::{Deviation, Step};
 use crate::reference::object::{BlockDevice, Errno, Gendisk, Result, leaf};
 use crate::reference::task::Task;
 use crate::reference::vfs::operations::{BlockDeviceOperations, callback};
@@ -21,6 +22,8 @@ pub(crate) struct Simulated {
     waiting: Mutex<HashMap<RequestId, Done>>,
     /// Results of requests that are waited for in place.
     results: Mutex<HashMap<RequestId, std::result::Result<Vec<u8>, IoError>>>,
+    /// A deviation: flushes do not reach the disk.
+    skips_flush: bool,
 }
 
 impl Completes for Simulated {
@@ -116,14 +119,18 @@ impl BlockIo for Blocks {
     fn write(&mut self, writes: &[(BlockNr, Arc<Block>)], durability: Durability) -> std::result::Result<(), IoError> {
         for (nr, block) in writes {
             let mut request = Request::write(u64::from(*nr) * SECTORS_PER_BLOCK, block.to_vec());
-            request.preflush = matches!(durability, Durability::Preflush | Durability::PreflushFua);
-            request.fua = matches!(durability, Durability::Fua | Durability::PreflushFua);
+            let honest = !self.disk.skips_flush;
+            request.preflush = honest && matches!(durability, Durability::Preflush | Durability::PreflushFua);
+            request.fua = honest && matches!(durability, Durability::Fua | Durability::PreflushFua);
             self.disk.submit_and_wait(&self.interrupts, request)?;
         }
         Ok(())
     }
 
     fn flush(&mut self) -> std::result::Result<(), IoError> {
+        if self.disk.skips_flush {
+            return Ok(());
+        }
         self.disk.submit_and_wait(&self.interrupts, Request::flush()).map(|_| ())
     }
 
@@ -138,8 +145,23 @@ impl BlockIo for Blocks {
 
 /// Makes a disk of so many blocks and adds it to the machine.
 pub(crate) fn new_device(kernel: &Kernel, blocks: u64, seed: u64) -> &'static BlockDevice {
-    let device = Device::new(Options::new(blocks * SECTORS_PER_BLOCK, seed));
-    let disk = Arc::new(Simulated { device: Mutex::new(device), waiting: Mutex::default(), results: Mutex::default() });
+    with_device(kernel, Device::new(Options::new(blocks * SECTORS_PER_BLOCK, seed)))
+}
+
+/// The disk as it is, with what is under way and what is in its cache.
+pub(crate) fn device_of(device: &'static BlockDevice) -> Result<Device> {
+    Ok(leaf(&simulated(device)?.device).clone())
+}
+
+/// Adds a disk that there was already.
+pub(crate) fn with_device(kernel: &Kernel, device: Device) -> &'static BlockDevice {
+    let skips_flush = kernel.deviation == Deviation::Step(Step::SkipsFlush);
+    let disk = Arc::new(Simulated {
+        device: Mutex::new(device),
+        waiting: Mutex::default(),
+        results: Mutex::default(),
+        skips_flush,
+    });
     let completes: Arc<dyn Completes> = Arc::<Simulated>::clone(&disk);
     kernel.interrupts.add_device(completes);
     let gendisk = kernel.slabs.disks.allocate();

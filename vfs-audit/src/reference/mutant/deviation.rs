@@ -142,6 +142,8 @@ pub(crate) enum Step {
     MkwriteUnlocks,
     /// `pfn_mkwrite` returns a page state.
     PfnMkwriteResult,
+    /// The driver does not flush the disk's cache.
+    SkipsFlush,
     /// A task takes two directories in the order opposite to a rename's, without the rename mutex.
     InvertedOrder,
     /// A release forgets to wake who waits.

@@ -245,7 +245,7 @@ const ACQUIRED_WRONGLY: &[(&str, &str, Class, Wrong, &str)] = &[
     ("lookup_slow-unlocked", "lookup_slow", Class::IRwsem, Wrong::NotTaken, "inode_operations.lookup"),
     ("atomic_open-unlocked", "path_openat", Class::IRwsem, Wrong::NotTaken, "inode_operations.atomic_open"),
     ("victims-shared", "lock_two_nondirectories", Class::IRwsem, Wrong::Shared, "inode_operations.rename.*"),
-    ("freeze-shared", "reconfigure_super", Class::SUmount, Wrong::Shared, "super_operations.remount_fs"),
+    ("remount-shared", "reconfigure_super", Class::SUmount, Wrong::Shared, "super_operations.remount_fs"),
     (
         "mount-table-unlocked",
         "show_vfsmnt",
