@@ -178,9 +178,7 @@ fn tend(session: &mut Session, looks: u32) -> Option<String> {
     if !seldom && looks > LOOK_AROUND_EVERY {
         return None;
     }
-    let looked = session
-        .take_off_direct()
-        .and_then(|()| if seldom { session.tend().and_then(|()| session.look_around()) } else { Ok(0) });
+    let looked = session.take_off_direct().and_then(|()| if seldom { session.tend().and_then(|()| session.look_around()) } else { Ok(0) });
     match looked {
         Ok(0) => None,
         Ok(added) => {

@@ -120,9 +120,7 @@ impl HookTable {
 
     fn add(&mut self, function: u64, plan: usize, found: &crate::kernel::LiveTable, symbols: &Symbols) {
         let name = if found.symbol.is_empty() { "a table without a symbol".to_owned() } else { found.symbol.clone() };
-        let hook = if let Some(hook) = self.hooks.iter_mut().find(|hook| hook.address == function) {
-            hook
-        } else {
+        let hook = if let Some(hook) = self.hooks.iter_mut().find(|hook| hook.address == function) { hook } else {
             let symbol = symbols.resolve(function);
             self.hooks.push(Hook {
                 address: function,
