@@ -19,7 +19,7 @@ pub(crate) struct Row {
     pub(crate) rules: Vec<String>,
 }
 
-/// Ops that may sleep, but for those of [`ONLY_ASPECTS`]: calling one in atomic context breaks `<op>.may_block`.
+/// Ops that may sleep: calling one in atomic context breaks `<op>.may_block`.
 const MAY_BLOCK: &[Op] = &[
     Op::DRevalidate,
     Op::DWeakRevalidate,

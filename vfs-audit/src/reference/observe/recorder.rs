@@ -17,7 +17,7 @@ const PENDING_BATCH: usize = 64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Key {
     pub(crate) op: Op,
-    pub(crate) point: Point2,
+    pub(crate) point: Side,
     pub(crate) callback: Name,
     pub(crate) caller: Name,
     pub(crate) fs: Name,
@@ -29,7 +29,7 @@ pub(crate) struct Key {
 
 /// Entry or exit, as a key has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Point2 {
+pub(crate) enum Side {
     Entry,
     Exit,
 }
@@ -210,8 +210,8 @@ fn observation(plan: &Plan, key: &Key, count: u64, example: Option<Box<Example>>
     let facts = plan.facts().enumerate().filter(|(bit, _)| key.known >> bit & 1 == 1);
     let facts = facts.map(|(bit, fact)| (fact.name.clone(), key.facts >> bit & 1 == 1)).collect();
     let (point, slots) = match key.point {
-        Point2::Entry => (Point::Entry, &plan.entry_locks),
-        Point2::Exit => (Point::Exit, &plan.exit_locks),
+        Side::Entry => (Point::Entry, &plan.entry_locks),
+        Side::Exit => (Point::Exit, &plan.exit_locks),
     };
     let locks = slots.iter().enumerate().filter_map(|(slot, lock)| {
         let code = key.locks >> (slot * 8) & 0xff;

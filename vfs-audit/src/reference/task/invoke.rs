@@ -76,7 +76,7 @@ impl Task<'_> {
         let fs = file_system(plan, &objects, callback);
         let key = Key {
             op: plan.op,
-            point: recorder::Point2::Entry,
+            point: recorder::Side::Entry,
             callback: recorder::Name(callback),
             caller: recorder::Name(self.function()),
             fs: recorder::Name(fs),
@@ -124,7 +124,7 @@ impl Task<'_> {
         drop(log);
         let key = Key {
             op: plan.op,
-            point: recorder::Point2::Exit,
+            point: recorder::Side::Exit,
             callback: recorder::Name(entered.callback),
             caller: recorder::Name(self.function()),
             fs: recorder::Name(entered.fs),

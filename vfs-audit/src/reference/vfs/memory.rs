@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering::SeqCst;
 
 use super::open::{fput, get_file};
 use super::pagecache::{ATTEMPTS_MAX, lock_page, pin, set_page_dirty, unlock_page};
-use crate::reference::lock::{Class, Mode};
+use crate::reference::lock::Mode;
 use crate::reference::mutant::Step;
 use crate::reference::object::fault_flags::FAULT_FLAG_WRITE;
 use crate::reference::object::vm_fault::{VM_FAULT_ERROR, VM_FAULT_LOCKED, VM_FAULT_NOPAGE, VM_FAULT_SIGBUS};
@@ -356,5 +356,4 @@ pub(crate) fn remap_pfn_range(t: &Task, area: &'static Vma) {
         address += PAGE_SIZE as u64;
     }
     mm.page_table_lock.release(t);
-    debug_assert_eq!(mm.mmap_lock.class(), Class::MmapLock);
 }

@@ -178,7 +178,6 @@ pub(super) fn disk_write_begin(
             }
             return Ok(());
         }
-        debug_assert!(file.f_inode.get().is_some(), "only open files are written to");
         disk_readpage(t, Some(file), page)?;
         crate::reference::vfs::pagecache::wait_on_page_locked(t, page);
         if page.is(PageFlag::ERROR) {
@@ -275,7 +274,7 @@ fn put_write(t: &Task, page: &'static Page) {
 
 pub(super) fn disk_writepages(t: &Task, mapping: &'static AddressSpace, control: &WritebackControl) -> Result<()> {
     if t.deviates(Step::WritesStray)
-        && let Some(stray) = stray_page(t, mapping)
+        && let Some(stray) = stray_page(mapping)
     {
         lock_page(t, stray);
         set_page_writeback(t, stray, control);
@@ -286,9 +285,8 @@ pub(super) fn disk_writepages(t: &Task, mapping: &'static AddressSpace, control:
 }
 
 /// A page of some other file.
-fn stray_page(t: &Task, mapping: &'static AddressSpace) -> Option<&'static Page> {
+fn stray_page(mapping: &'static AddressSpace) -> Option<&'static Page> {
     let sb = mapping.host.get()?.sb();
-    debug_assert!(!t.is_atomic(), "writeback may sleep");
     let inodes: Vec<_> = leaf(&sb.s_inodes).values().copied().collect();
     let others = inodes.into_iter().map(|inode| &inode.i_mapping);
     others.filter(|other| !std::ptr::eq(*other, mapping)).find_map(|other| other.range(0, u64::MAX).first().copied())

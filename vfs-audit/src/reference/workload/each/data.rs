@@ -2,7 +2,7 @@
 
 use super::{expect_data, expect_error, pattern};
 use crate::reference::object::open_flags::{FASYNC, O_APPEND, O_CREAT, O_RDONLY, O_RDWR};
-use crate::reference::object::{Errno, PAGE_SIZE, Result, leaf};
+use crate::reference::object::{Errno, PAGE_SIZE, Result};
 use crate::reference::task::Task;
 use crate::reference::vfs::attr::ioctl_fiemap;
 use crate::reference::vfs::open::{reopen, setfl};
@@ -105,9 +105,7 @@ pub(super) fn odds(t: &Task) -> Result<()> {
     user.fsync(file)?;
     let _ = memory_failure(t, file.mapping(), 0);
     expect_data(t, "after a memory failure", &user.read(file, 10, 0)?, &data[..10]);
-    let cached = leaf(&file.mapping().pages).len();
     shrink_page_list(t, file.mapping());
-    debug_assert!(cached > 0, "something was cached");
     user.write(file, b"x", 0)?;
     shrink_page_list(t, file.mapping());
     user.close(file)?;
