@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Mutex};
 
-use crate::reference::disk::device::{Device, IoError, Options, Request, RequestId, SECTOR_SIZE};
+use crate::reference::disk::device::{Device, IoError, Options, Request, RequestId, SECTOR_SIZE, SectorFault};
 use crate::reference::disk::store::{BLOCK_SIZE, Block, BlockIo, BlockNr, Durability, SECTORS_PER_BLOCK};
 use crate::reference::kernel::{Completes, Interrupts, Kernel};
 use crate::reference::mutant::{Deviation, Step};
@@ -151,6 +151,12 @@ pub(crate) fn new_device(kernel: &Kernel, blocks: u64, seed: u64) -> &'static Bl
 /// The disk as it is, with what is under way and what is in its cache.
 pub(crate) fn device_of(device: &'static BlockDevice) -> Result<Device> {
     Ok(leaf(&simulated(device)?.device).clone())
+}
+
+/// Makes a sector of the disk unreadable until it is written again.
+pub(crate) fn spoil(device: &'static BlockDevice, sector: u64) -> Result<()> {
+    leaf(&simulated(device)?.device).inject(sector, SectorFault::Unreadable);
+    Ok(())
 }
 
 /// Adds a disk that there was already.

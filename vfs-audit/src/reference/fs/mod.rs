@@ -17,7 +17,7 @@ mod simple;
 mod tree;
 
 pub(crate) use blockdev::open_device as blockdev_inode;
-pub(crate) use device::{BLKGETSIZE, device_of, new_device, with_device};
+pub(crate) use device::{BLKGETSIZE, device_of, new_device, spoil, with_device};
 pub(crate) use managers::{HOLDER_IS_SILENT, LEASE_MANAGER, LOCKD, REMOTE_LOCKS};
 
 use super::object::FileSystemType;

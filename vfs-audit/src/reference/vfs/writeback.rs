@@ -16,6 +16,8 @@ const BACKGROUND_PAGES: i64 = 16;
 
 /// Sets a page under writeback, and counts it.
 pub(crate) fn set_page_writeback(t: &Task, page: &'static Page, control: &WritebackControl) {
+    // What went wrong before is not what this write comes to.
+    page.clear(PageFlag::ERROR);
     page.set(PageFlag::WRITEBACK);
     if !t.deviates(Step::DoesNotCountDown) {
         control.nr_to_write.fetch_sub(1, SeqCst);

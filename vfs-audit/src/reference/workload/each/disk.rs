@@ -1,10 +1,10 @@
 //! Data on disk blocks, and the disk.
 
 use super::names::DISK_BLOCKS;
-use super::{expect_data, pattern};
-use crate::reference::fs::{BLKGETSIZE, blockdev_inode, new_device};
+use super::{expect_data, expect_error, pattern};
+use crate::reference::fs::{BLKGETSIZE, blockdev_inode, new_device, spoil};
 use crate::reference::object::open_flags::{O_CREAT, O_DIRECT, O_RDWR};
-use crate::reference::object::{PAGE_SIZE, PageFlag, Result, WritebackControl};
+use crate::reference::object::{Errno, PAGE_SIZE, PageFlag, Result, WritebackControl};
 use crate::reference::task::Task;
 use crate::reference::vfs::attr::{ioctl_fibmap, ioctl_fiemap};
 use crate::reference::vfs::block::{
@@ -52,6 +52,29 @@ pub(super) fn data(t: &Task) -> Result<()> {
     expect_data(t, "past the cache", &user.read(direct, model.len(), 0)?, &model);
     t.syscalls("io_uring_enter", || io_poll(t, direct))?;
     user.close(direct)?;
+    user.umount(false)
+}
+
+/// A sector that cannot be read: whoever wants it is told, others are not, and writing it anew makes it good.
+pub(super) fn bad_sector(t: &Task) -> Result<()> {
+    let user = mounted(t)?;
+    let data = pattern(t.below(u64::MAX), 3 * PAGE_SIZE);
+    let file = user.open("file", O_CREAT | O_RDWR)?;
+    user.write(file, &data, 0)?;
+    user.fsync(file)?;
+    let block = t.syscalls("ioctl", || ioctl_fibmap(t, file, PAGE / 1024))?;
+    if let Some(device) = user.sb().s_bdev.get() {
+        spoil(device, block * 2)?;
+    }
+    shrink_page_list(t, file.mapping());
+    expect_data(t, "before the bad sector", &user.read(file, PAGE_SIZE, 0)?, &data[..PAGE_SIZE]);
+    expect_error(t, "the bad sector", user.read(file, 10, PAGE), Errno::EIO);
+    expect_error(t, "the bad sector, written in part", user.write(file, b"part", PAGE + 5), Errno::EIO);
+    user.write(file, &data[..PAGE_SIZE], PAGE)?;
+    user.fsync(file)?;
+    shrink_page_list(t, file.mapping());
+    expect_data(t, "the sector, written anew", &user.read(file, PAGE_SIZE, PAGE)?, &data[..PAGE_SIZE]);
+    user.close(file)?;
     user.umount(false)
 }
 

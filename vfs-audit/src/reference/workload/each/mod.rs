@@ -29,6 +29,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario { name: "transfers in memory", run: data::transfers },
     Scenario { name: "odds and ends in memory", run: data::odds },
     Scenario { name: "data on disk", run: disk::data },
+    Scenario { name: "a bad sector", run: disk::bad_sector },
     Scenario { name: "writeback on disk", run: disk::writeback },
     Scenario { name: "page moves on disk", run: disk::pages },
     Scenario { name: "the disk itself", run: disk::device },
