@@ -72,7 +72,7 @@ pub(crate) enum Step {
     QuotaWriteInWrite,
     /// A quota structure that is marked dirty is written at once.
     MarkDirtyWrites,
-    /// `writepage` returns with the page locked.
+    /// `writepage` that has dirtied the page again returns with it locked.
     WritepageKeepsLock,
     /// `writepage` for sync starts no I/O.
     SyncSkipsIo,

@@ -193,7 +193,9 @@ pub(super) fn disk_writepage(t: &Task, page: &'static Page, control: &WritebackC
         if !t.deviates(Step::SkipsWriteback) {
             redirty_page_for_writepage(t, page);
         }
-        unlock_page(t, page);
+        if !t.deviates(Step::WritepageKeepsLock) {
+            unlock_page(t, page);
+        }
         return if t.deviates(Step::RedirtyResult) { Ok(1) } else { Ok(0) };
     }
     if control.is_sync() && !busy && t.deviates(Step::SyncSkipsIo) {
@@ -213,7 +215,7 @@ pub(super) fn disk_writepage(t: &Task, page: &'static Page, control: &WritebackC
         set_page_writeback(t, page, control);
     }
     let result = write_buffers(t, page, &buffers);
-    if t.holds(&page.lock) && !t.deviates(Step::WritepageKeepsLock) {
+    if t.holds(&page.lock) {
         unlock_page(t, page);
     }
     result.map(|()| 0)
