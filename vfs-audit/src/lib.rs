@@ -13,6 +13,7 @@ pub mod kernel;
 mod mutation;
 pub mod observation;
 pub mod recording;
+pub mod reference;
 pub mod report;
 pub mod rules;
 pub mod tracer;

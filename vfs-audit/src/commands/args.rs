@@ -55,6 +55,9 @@ pub enum Command {
     Probes(ProbesArgs),
     /// Say what this kernel offers, what is missing, and what to do about it
     Doctor(DoctorArgs),
+    /// Run the reference VFS under the same checker, without a kernel and without root
+    #[command(after_help = EXIT_CODES)]
+    Reference(ReferenceArgs),
     /// Print the JSON Schema of `--format json`
     Schema,
 }
@@ -168,6 +171,62 @@ pub struct DoctorArgs {
     /// Form of the answer
     #[arg(long, value_enum, default_value_t = ListFormat::Table)]
     pub format: ListFormat,
+}
+
+/// What the tasks of a workload can do wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum WrongArg {
+    /// Acquire two directories in an order of their own
+    Inversion,
+    /// End writeback without waking who waits for it
+    WakeUp,
+    /// Keep flushes from the disk (with `--workload power-cut`)
+    Flush,
+}
+
+/// `reference`.
+#[derive(Clone, Debug, Args)]
+pub struct ReferenceArgs {
+    /// Where all chance comes from
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// Run all mutants instead (or those that match), and say how each comes off
+    #[arg(long, value_name = "GLOB", num_args = 0..=1, default_missing_value = "*")]
+    pub mutants: Option<String>,
+    /// What to run: each (every op by itself), fsx, mix (load, on threads), crash (of the on-disk store), power-cut (under the
+    /// whole VFS), or interleavings of rename, truncate, umount, freeze, lease
+    #[arg(long, value_name = "NAME", default_value = "each")]
+    pub workload: String,
+    /// Interleavings of a workload, or crashes, to run
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    pub interleavings: u64,
+    /// Something wrong for the scheduler to find
+    #[arg(long, value_enum)]
+    pub wrong: Option<WrongArg>,
+    /// Threads of a load
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub threads: usize,
+    /// Run once more without observing anything, to say what that costs
+    #[arg(long)]
+    pub cost: bool,
+    /// Record what was observed, to be checked later
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
+    /// System calls to make, at least
+    #[arg(long, value_name = "N", default_value_t = 200_000)]
+    pub ops: u64,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a doc comment here would stand in the help")]
+    pub filters: Filters,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a doc comment here would stand in the help")]
+    pub rules: RuleSource,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a doc comment here would stand in the help")]
+    pub judging: Judging,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a doc comment here would stand in the help")]
+    pub output: Output,
 }
 
 /// `rules`.

@@ -9,6 +9,7 @@ mod live;
 mod mounts;
 pub mod output;
 pub mod probes;
+mod reference;
 mod rules;
 pub mod run;
 pub mod selection;
@@ -39,6 +40,7 @@ fn dispatch(command: &Command) -> anyhow::Result<Exit> {
         Command::Rules(command) => rules::run(command),
         Command::Probes(args) => probes::run(args),
         Command::Doctor(args) => doctor::run(args),
+        Command::Reference(args) => reference::run(args),
         Command::Schema => output::print(&crate::report::render_schema()?).map(|()| Exit::Clean),
     }
 }
