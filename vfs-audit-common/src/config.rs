@@ -24,6 +24,8 @@ pub struct KernelOffsets {
     pub task_rcu_nesting: u32,
     /// `task_struct.trace_recursion`; 0 = this kernel has none.
     pub task_trace_recursion: u32,
+    /// `task_struct.migration_disabled`; 0 = this kernel has none.
+    pub task_migration_disabled: u32,
     /// Bytes of a kernel stack.
     pub thread_size: u32,
     /// Number in BTF of a struct that begins with a 64-bit integer, for reads by `bpf_rdonly_cast`; 0 = read by helper.

@@ -66,6 +66,10 @@ pub struct Control {
     pub preempt_base: u32,
     /// What probing itself adds to the depth of RCU read sides.
     pub rcu_base: u32,
+    /// 1 when the probes on callbacks save the processor's flags.
+    pub flags_saved: u32,
+    /// Always zero.
+    pub pad: u32,
 }
 
 /// The contexts of the self-test's own calls: the least that was seen is what probing adds.

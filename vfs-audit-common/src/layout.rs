@@ -16,7 +16,7 @@ const _: () = {
     assert!(offset_of!(ObservationKey, slots) == 32);
     assert!(size_of::<HookPlace>() == 16);
     assert!(size_of::<CountedKey>() == 16 + 40);
-    assert!(size_of::<Control>() == 56);
+    assert!(size_of::<Control>() == 64);
     assert!(size_of::<HeldLock>() == 24);
     assert!(size_of::<WatchFrame>() == 48);
     assert!(size_of::<TaskLocks>() == 48 + 8 * 8 + 8 * 16 + 2 * 16 * 24 + 4 * 48);

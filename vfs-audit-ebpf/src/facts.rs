@@ -21,8 +21,6 @@ pub(crate) type Args = [u64; 8];
 
 /// Set in the preemption count of an x86 kernel while nobody wants the CPU.
 const PREEMPT_NEED_RESCHED: u32 = 0x8000_0000;
-/// A bit of the processor's flags that is always set.
-const FLAG_ALWAYS_SET: u64 = 1 << 1;
 /// The processor's flag that interrupts are on.
 const FLAG_INTERRUPTS: u64 = 1 << 9;
 const S_IFMT: u64 = 0o170_000;
@@ -111,7 +109,7 @@ pub(crate) struct Context {
     pub(crate) control: &'static Control,
     /// The current task.
     pub(crate) task: u64,
-    /// The processor's flags; without the bit that is always set they were not saved.
+    /// The processor's flags, where the probe saves them.
     pub(crate) processor_flags: u64,
 }
 
@@ -135,7 +133,7 @@ fn is_atomic(context: &Context) -> bool {
         note_context(preempt, rcu);
         return false;
     }
-    let interrupts_off = context.processor_flags & (FLAG_ALWAYS_SET | FLAG_INTERRUPTS) == FLAG_ALWAYS_SET;
+    let interrupts_off = control.flags_saved != 0 && context.processor_flags & FLAG_INTERRUPTS == 0;
     preempt > control.preempt_base || rcu > control.rcu_base || interrupts_off
 }
 

@@ -49,6 +49,10 @@ pub(crate) static LOSS: PerCpuArray<u64> = PerCpuArray::with_max_entries(LOSS_CA
 /// Health figures.
 #[map]
 pub(crate) static STATS: PerCpuArray<u64> = PerCpuArray::with_max_entries(STATS_LEN as u32, 0);
+/// Tasks that were preempted on this CPU in the middle of a program, and one more than the depth of disabled migration that a
+/// task has while it leaves a CPU of its own will (0 = not seen yet).
+#[map]
+pub(crate) static WAITING: PerCpuArray<u64> = PerCpuArray::with_max_entries(2, 0);
 /// Sleeps already shipped, by hook: one event each is enough.
 #[map]
 pub(crate) static SLEEPS: HashMap<u32, u64> = HashMap::with_max_entries(HOOKS_MAX as u32, 0);
@@ -69,6 +73,7 @@ pub(crate) static OFFSETS: KernelOffsets = KernelOffsets {
     task_flags: 0,
     task_rcu_nesting: 0,
     task_trace_recursion: 0,
+    task_migration_disabled: 0,
     thread_size: 0,
     cast_type: 0,
 };

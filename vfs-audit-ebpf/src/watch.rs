@@ -6,7 +6,8 @@ use vfs_audit_common::{Loss, ObservationKey, SLOTS_MAX, TaskLocks, WATCHED_MAX, 
 use crate::{
     callback::count_in_table,
     event,
-    maps::{SLEEPS, lose},
+    maps::{SLEEPS, WAITING, lose, offset},
+    memory::fast_u64,
     task,
 };
 
@@ -88,11 +89,50 @@ pub(crate) fn leave<C: EbpfContext>(ctx: &C, hook: u32) {
     }
 }
 
+/// `task_struct.flags`: a CPU's idle task.
+const PF_IDLE: u64 = 2;
+
+/// Marks the history of a task that runs while another one's program waits on this CPU: the kernel skips a program that is
+/// already running on the CPU, so that something may be missed.
+///
+/// A task in a program of ours, or of anybody else, must not migrate, which is how it is known. Programs on tracepoints, this
+/// one too, may count for the task that leaves: how much is seen at tasks that leave of their own will.
+#[inline(always)]
+fn doubt_what_runs_instead(previous: u64, is_preempted: bool, next: u64) {
+    let migration_disabled = u64::from(offset!(task_migration_disabled));
+    if migration_disabled == 0 {
+        return;
+    }
+    let depth = |task: u64| fast_u64(task + migration_disabled) & 0xffff;
+    let (Some(waiting), Some(usual)) = (WAITING.get_ptr_mut(0), WAITING.get_ptr_mut(1)) else { return };
+    // SAFETY: a per-CPU map value, written by this tracepoint alone, which does not interrupt itself.
+    unsafe {
+        let mut count = *waiting;
+        if !is_preempted {
+            *usual = depth(previous) + 1;
+        } else if *usual != 0 && depth(previous) >= *usual {
+            count += 1;
+        }
+        if fast_u64(next + u64::from(offset!(task_flags))) & PF_IDLE != 0 {
+            // Whoever was preempted here would run first.
+            count = 0;
+        } else if depth(next) != 0 {
+            count = count.saturating_sub(1);
+        } else if count != 0
+            && let Some(locks) = task::known(next)
+        {
+            (*locks).history_complete = 0;
+        }
+        *waiting = count;
+    }
+}
+
 /// A task leaves the CPU: of its own will, inside a watched callback?
 #[raw_tracepoint(tracepoint = "sched_switch")]
 pub(crate) fn sched_switch(ctx: RawTracePointContext) -> i32 {
     let preempted: u64 = ctx.arg(0);
     let previous: u64 = ctx.arg(1);
+    doubt_what_runs_instead(previous, preempted & 0xff != 0, ctx.arg(2));
     if preempted & 0xff != 0 {
         return 0;
     }

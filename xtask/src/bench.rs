@@ -101,14 +101,7 @@ pub fn measure(args: &Args, daemon: &std::path::Path) -> Result<Measured> {
     let scratch = Scratch::below(&workspace::target_dir().join("bench"))?;
     let [kernel]: [_; 1] = kernels::named(&args.kernel)?.try_into().ok().context("bench takes one kernel")?;
     let (load, call) = load(args, &scratch)?;
-    let call = format!("{call} || exit 97; ");
-    let (warm_up, half, call) =
-        (call.repeat(WARM_UP as usize), call.repeat(RUNS as usize / 2), call.repeat(RUNS as usize));
-    let script = format!(
-        "{warm_up} echo bare; {half} echo audited; vfs-audit run --format json -o /out/report.json {} -- sh -c '{call}' || exit 98; \
-         echo bare; {half}",
-        args.with.join(" ")
-    );
+    let script = script(&call, &args.with.join(" "));
     let mut vm = Vm::new(kernel, &[&script]);
     vm.icount = true;
     vm.smp = 1;
@@ -128,6 +121,16 @@ pub fn measure(args: &Args, daemon: &std::path::Path) -> Result<Measured> {
     Ok(Measured { release: vm.kernel.release, bare, audited, lost })
 }
 
+/// What the guest does: the load in `call`, bare and under `vfs-audit run` with more `arguments`.
+pub(crate) fn script(call: &str, arguments: &str) -> String {
+    let call = format!("{call} || exit 97; ");
+    let [warm_up, half, all] = [WARM_UP, RUNS / 2, RUNS].map(|times| call.repeat(times as usize));
+    format!(
+        "{warm_up} echo bare; {half} echo audited; vfs-audit run --format json -o /out/report.json {arguments} -- \
+         sh -c '{all}' || exit 98; echo bare; {half}"
+    )
+}
+
 /// The program of the load, and how the guest calls it.
 fn load(args: &Args, scratch: &Scratch) -> Result<(PathBuf, String)> {
     let directory = format!("/mnt/{}", args.fs);
@@ -143,7 +146,7 @@ fn load(args: &Args, scratch: &Scratch) -> Result<(PathBuf, String)> {
 }
 
 /// The median of each kind: lines `… N ns/iter` below the line that names the kind.
-fn medians(stdout: &str) -> Result<(u64, u64)> {
+pub(crate) fn medians(stdout: &str) -> Result<(u64, u64)> {
     let (mut bare, mut audited) = (Vec::new(), Vec::new());
     let mut is_audited = None;
     for line in stdout.lines() {

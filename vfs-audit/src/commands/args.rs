@@ -334,9 +334,24 @@ pub struct LiveFilters {
     /// Only this process
     #[arg(long, value_name = "PID")]
     pub pid: Option<u32>,
+    /// Hook callbacks in this way only, instead of the first that works
+    #[arg(long, value_enum)]
+    pub backend: Option<Backend>,
     /// Track mutexes too, for the lists of held locks (their words name the owner, so rules need no more)
     #[arg(long)]
     pub track_mutexes: bool,
+}
+
+/// Ways of hooking callbacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Backend {
+    /// One kprobe.multi link for all
+    #[value(name = "kprobe.multi")]
+    KprobeMulti,
+    /// A kprobe each
+    Kprobe,
+    /// A trampoline each
+    Fentry,
 }
 
 /// Where the rules come from.

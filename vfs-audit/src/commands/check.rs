@@ -154,5 +154,6 @@ impl Sum {
             *sum = sum.saturating_add(count);
         }
         self.tracker.releases_missed = self.tracker.releases_missed.saturating_add(end.tracker.releases_missed);
+        self.tracker.probes_skipped = self.tracker.probes_skipped.saturating_add(end.tracker.probes_skipped);
     }
 }

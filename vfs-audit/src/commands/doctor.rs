@@ -92,6 +92,16 @@ fn examine(release: &str, findings: &mut Vec<Finding>) -> bool {
     let attached = session.hooks().filter(|(_, fate)| fate.is_some_and(|fate| fate.attached.is_ok())).count();
     let backend = session.backend().map_or("nothing", |backend| backend.name());
     find("probes", attached > 0, format!("{attached} of {} callbacks by {backend}", session.hooks().count()));
+    let found = match (session.sees_contexts(), session.sees_interrupts()) {
+        (true, true) => "preemption, RCU read sides and interrupts are seen",
+        (true, false) => {
+            "preemption and RCU read sides are seen; that interrupts are off is not, with this kind of probe"
+        }
+        (false, _) => {
+            "not known: no call of the self-test was seen in one; rules on where sleeping is allowed stay undecided"
+        }
+    };
+    find("contexts", true, found.to_owned());
     for refused in session.refused() {
         find("refused", true, refused.clone());
     }

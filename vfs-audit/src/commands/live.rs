@@ -12,14 +12,14 @@ use vfs_audit_common::Stat;
 
 use super::{
     Advice,
-    args::{Extent, Filters, LiveFilters},
+    args::{self, Extent, Filters, LiveFilters},
     mounts, note,
 };
 use crate::{
     kernel::KernelRelease,
     report::{AuditedCommand, HookState, HookStatus, KernelInfo, Loss, Tracker},
     rules::Catalogue,
-    tracer::{Brought, ObjectError, Session, TracerError, Unattached, Wanted},
+    tracer::{Backend, Brought, ObjectError, Session, TracerError, Unattached, Wanted},
 };
 
 /// Between two looks at the ring buffer and at what is attached.
@@ -71,6 +71,11 @@ pub(super) fn prepare(catalogue: &Catalogue, filters: &Filters, live: &LiveFilte
         op: filters.op.clone(),
         devices: mounts::devices(&live.mount)?,
         track_mutexes: live.track_mutexes,
+        backend: live.backend.map(|backend| match backend {
+            args::Backend::KprobeMulti => Backend::KprobeMulti,
+            args::Backend::Kprobe => Backend::Kprobe,
+            args::Backend::Fentry => Backend::Fentry,
+        }),
     };
     Ok(Session::prepare(catalogue, wanted).map_err(advise)?)
 }
@@ -119,6 +124,7 @@ pub(super) fn observe(session: &mut Session, live: &LiveFilters, extent: &Extent
     let loss = Loss { total: brought.loss.values().sum(), by_cause: brought.loss.clone() };
     let mut tracker = Tracker::default();
     brought.observations.iter().for_each(|observation| tracker.tally(observation));
+    tracker.probes_skipped = brought.probes_skipped;
     tracker.releases_missed = brought.stats.get(&Stat::ReleaseMissed).copied().unwrap_or(0);
     let hooks = hook_statuses(session, &brought.direct);
     Ok(Outcome { brought, seconds, command, hooks, loss, tracker, incomplete })

@@ -92,6 +92,10 @@ pub struct Tracker {
     /// Held locks that turned out to be free, or were still noted when their task came from user space.
     #[serde(default)]
     pub releases_missed: u64,
+    /// Runs of probes on lock primitives that the kernel skipped because another task's was under way on the CPU; the lock
+    /// histories concerned count as incomplete.
+    #[serde(default)]
+    pub probes_skipped: u64,
 }
 
 impl Tracker {

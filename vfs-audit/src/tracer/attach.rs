@@ -75,6 +75,8 @@ impl Unattached {
 pub(super) struct Attachment {
     /// The way that worked.
     pub backend: Option<Backend>,
+    /// The only way that is wanted.
+    wanted: Option<Backend>,
     /// Why the ways before it did not, in words.
     pub refused: Vec<String>,
     links: Vec<OwnedFd>,
@@ -89,6 +91,11 @@ pub(super) struct Attachment {
 pub(super) type Watched<'a> = &'a dyn Fn(&Hook) -> bool;
 
 impl Attachment {
+    /// Nothing attached yet; `wanted` is the only way to be tried, when there is one.
+    pub(super) fn by(wanted: Option<Backend>) -> Self {
+        Self { wanted, ..Self::default() }
+    }
+
     /// Attaches `hooks`, numbered from `first` on; the result says for each why it failed.
     pub(super) fn add(
         &mut self,
@@ -101,7 +108,7 @@ impl Attachment {
         if hooks.is_empty() {
             return Vec::new();
         }
-        let ways: Vec<Backend> = self.backend.map_or(Backend::ALL.to_vec(), |backend| vec![backend]);
+        let ways = self.backend.or(self.wanted).map_or(Backend::ALL.to_vec(), |backend| vec![backend]);
         let mut results =
             vec![Err(Unattached::Failed("no way of hooking works on this kernel".to_owned())); hooks.len()];
         for way in ways {
@@ -124,6 +131,11 @@ impl Attachment {
             }
         }
         results
+    }
+
+    /// The programs in use that the kernel counts skipped runs of.
+    pub(super) fn programs(&self) -> impl Iterator<Item = &OwnedFd> {
+        self.programs.iter().map(|(_, program)| program)
     }
 
     /// Takes one hook off; false when it shares its link with others.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::plan::Plans;
+use super::{attach::Backend, plan::Plans};
 use crate::{
     kernel::{LiveTables, Memory, Symbols, TableSource},
     rules::glob,
@@ -41,6 +41,8 @@ pub struct Wanted {
     pub devices: Vec<u32>,
     /// Whether mutexes are tracked too; without it their words are the only witness.
     pub track_mutexes: bool,
+    /// The one way of hooking that is wanted; `None` for the first that works.
+    pub backend: Option<Backend>,
 }
 
 impl Wanted {

@@ -23,6 +23,7 @@ pub(super) fn kernel_offsets(btf: &Btf, symbols: &Symbols) -> Result<KernelOffse
         // Kernels without preemptible RCU have no such count: there, preemption is off instead.
         task_rcu_nesting: at("task_struct", "rcu_read_lock_nesting").unwrap_or(0),
         task_trace_recursion: at("task_struct", "trace_recursion").unwrap_or(0),
+        task_migration_disabled: at("task_struct", "migration_disabled").unwrap_or(0),
         thread_size: thread_size(symbols),
         cast_type: 0,
     })

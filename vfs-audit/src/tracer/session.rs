@@ -110,6 +110,8 @@ pub struct Brought {
     pub observations: Vec<Observation>,
     /// What was lost, by cause; every cause is listed.
     pub loss: BTreeMap<String, u64>,
+    /// Runs of programs on lock primitives that the kernel skipped; the tasks concerned are marked.
+    pub probes_skipped: u64,
     /// Health figures.
     pub stats: BTreeMap<Stat, u64>,
     /// Direct calls by hook number.
@@ -205,8 +207,8 @@ impl Session {
             plans,
             live,
             hooks,
+            callbacks: Attachment::by(wanted.backend),
             wanted,
-            callbacks: Attachment::default(),
             fates: Vec::new(),
             resync: None,
             tracepoints: Vec::new(),
@@ -276,6 +278,7 @@ impl Session {
         let ContextBase { preempt, rcu } = least.get(&0, 0)?;
         self.context_known = per_cpu_offsets != 0 && preempt != CONTEXT_UNKNOWN;
         (control.preempt_base, control.rcu_base) = (preempt, rcu);
+        control.flags_saved = self.sees_interrupts().into();
         self.self_test = self.forget_observations()?;
         self.take_off_direct_from(SELF_TEST_WALKS)?;
         Ok(control)
@@ -452,14 +455,18 @@ impl Session {
     pub fn finish(&mut self) -> Result<Brought, TracerError> {
         self.set_control(Control { enabled: 0, ..self.control })?;
         self.drain();
-        let missed: u64 =
-            self.lock_links.iter().filter_map(|[program, _]| sys::missed_runs(program.as_raw_fd()).ok()).sum();
+        let missed = |programs: &mut dyn Iterator<Item = &OwnedFd>| -> u64 {
+            programs.filter_map(|program| sys::missed_runs(program.as_raw_fd()).ok()).sum()
+        };
+        // Where the kernel says which task must not migrate, those for which a probe may have been skipped are marked.
+        let skipped = missed(&mut self.lock_links.iter().map(|[program, _]| program));
+        let is_marked = self.btf.offset_of("task_struct", &["migration_disabled"]).is_ok();
         let mut loss = self.losses()?;
-        loss.insert("probe_missed".to_owned(), missed);
+        loss.insert("probe_missed".to_owned(), missed(&mut self.callbacks.programs()));
         loss.insert("event_unknown".to_owned(), self.events.unknown);
         let peek = Peek::new(&self.object.ebpf)?;
         let superblocks = &self.live.superblocks;
-        let known = Known { history: missed == 0, context: self.context_known };
+        let known = Known { history: skipped == 0 || is_marked, context: self.context_known };
         let counts: PerCpuHashMap<&MapData, ObservationKey, u64> =
             PerCpuHashMap::try_from(map(&self.object.ebpf, "COUNTS")?)?;
         let mut keys: BTreeMap<ObservationKey, u64> = BTreeMap::new();
@@ -497,7 +504,7 @@ impl Session {
                 direct.insert(number, count);
             }
         }
-        Ok(Brought { observations, loss, stats: self.stats()?, direct })
+        Ok(Brought { observations, probes_skipped: skipped, loss, stats: self.stats()?, direct })
     }
 
     fn losses(&self) -> Result<BTreeMap<String, u64>, TracerError> {
@@ -515,6 +522,23 @@ impl Session {
     /// The hooks, and how each is attached once they are.
     pub fn hooks(&self) -> impl Iterator<Item = (&super::Hook, Option<&HookFate>)> {
         self.hooks.hooks.iter().enumerate().map(|(number, hook)| (hook, self.fates.get(number)))
+    }
+
+    /// Whether the probes on callbacks show that interrupts are off.
+    ///
+    /// A kprobe has all registers. kprobe.multi has them while `struct fprobe` has `ftrace_ops` of its own; since it is built on
+    /// the function graph tracer (6.14) it has the arguments only.
+    pub fn sees_interrupts(&self) -> bool {
+        match self.callbacks.backend {
+            Some(Backend::KprobeMulti) => self.btf.offset_of("fprobe", &["ops"]).is_ok(),
+            Some(Backend::Kprobe) => true,
+            Some(Backend::Fentry) | None => false,
+        }
+    }
+
+    /// Whether it is known what probing adds to a context, so that contexts can be told.
+    pub fn sees_contexts(&self) -> bool {
+        self.context_known
     }
 
     /// How programs read kernel memory, for `doctor`.

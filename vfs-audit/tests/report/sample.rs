@@ -197,7 +197,7 @@ pub(crate) fn report() -> Report {
         ],
         findings: findings(),
         loss: Loss { total: 3, by_cause: names(&[("event_ring_full", 3), ("key_table_full", 0)]) },
-        tracker: Tracker { disagreements: 0, incomplete_history: 41, releases_missed: 1 },
+        tracker: Tracker { disagreements: 0, incomplete_history: 41, releases_missed: 1, probes_skipped: 2 },
         baseline: None,
         incomplete: vec![],
     }

@@ -8,6 +8,7 @@ use serde_json::Value;
 use vfs_audit_tests::expected::{self, Reported};
 use vfs_audit_tests::fault::Fault;
 
+use crate::bench;
 use crate::build;
 use crate::kernel_module::{self, NoHeaders};
 use crate::test::cases::{Case, Evidence, Expected, FILESYSTEMS, Ready};
@@ -42,6 +43,20 @@ const REFUSALS: &str = "busybox setuidgid nobody vfs-audit run --for 1s 2> /out/
     mount -t tmpfs none /sys/kernel/btf; vfs-audit run --for 1s 2> /out/no-btf; echo no-btf $?; \
     umount /sys/kernel/btf; \
     echo 2 > /proc/sys/kernel/kptr_restrict; vfs-audit run --for 1s 2> /out/no-symbols; echo no-symbols $?; true";
+/// One round of the load in the file system that the cost is measured on.
+const CHURN: &str = "vfs-workload churn /mnt/ext4 --rounds 400";
+/// What an audited round may cost, in bare ones.
+const COST_MOST: f64 = 1.05;
+
+/// The same load under each backend, on one file system.
+const EVERY_WAY: &str = "for way in kprobe.multi kprobe fentry; do vfs-audit run --backend $way --fs ext4 --format json \
+    -o /out/$way.json -- vfs-workload ext4 /mnt/ext4 || exit 97; done";
+
+const OWN_DOCUMENT: &str = "vfs-audit run --rules /locking.rst -o /out/report.json --format json \
+    --also table:/out/report.txt -- vfs-workload all /mnt";
+/// The document of the kernel under test, where the documents are at hand.
+const DOCUMENT: &str = "../shared/locking/v6.12.0/locking.rst";
+
 const LOCKED_DOWN: &str = "vfs-audit run --for 1s 2> /out/refused; echo refused $?";
 
 /// All of them.
@@ -60,6 +75,21 @@ pub(super) fn all() -> Vec<Case> {
             .with(workload_and_module)
             .within(900)
             .checked(nothing_is_reported),
+        Case::new("an audit of inode_operations costs five per cent at most", &[&bench::script(CHURN, "")])
+            .on(&["6.12"])
+            .counted()
+            .with(|_| workload().map(|file| Ready::Files(vec![file])))
+            .within(1500)
+            .checked(is_cheap),
+        Case::new("every way of hooking sees the same", &[EVERY_WAY])
+            .on(&["6.12"])
+            .with(|_| workload().map(|file| Ready::Files(vec![file])))
+            .within(1200)
+            .checked(ways_agree),
+        Case::new("a kernel is audited by its own document", &[OWN_DOCUMENT])
+            .on(&["6.12"])
+            .with(workload_and_document)
+            .checked(correct_load_is_clean),
         Case::new("a killed tracer leaves nothing behind", &[KILLED])
             .with(|_| workload().map(|file| Ready::Files(vec![file])))
             .within(900)
@@ -102,8 +132,15 @@ fn is_healthy(report: &Value) -> Result<()> {
     ensure!(report["loss"]["total"] == 0, "loss: {}", report["loss"]);
     ensure!(report["tracker"]["disagreements"] == 0, "disagreements: {}", report["tracker"]);
     ensure!(report["tracker"]["releases_missed"] == 0, "releases missed: {}", report["tracker"]);
-    ensure!(list(report, "incomplete")?.is_empty(), "incomplete: {}", report["incomplete"]);
+    let mut reasons = list(report, "incomplete")?.iter().filter_map(Value::as_str);
+    let reason = reasons.find(|reason| !(is_doubtful(report) && reason.starts_with("suspected violations")));
+    ensure!(reason.is_none(), "incomplete: {reason:?}");
     Ok(())
+}
+
+/// Whether the kernel skipped probes in favour of a preempted task's: then what concerns some tasks is suspected only.
+fn is_doubtful(report: &Value) -> bool {
+    report["tracker"]["probes_skipped"].as_u64() != Some(0)
 }
 
 fn has_no_violation(report: &Value) -> Result<()> {
@@ -131,6 +168,49 @@ fn correct_load_is_clean(evidence: &Evidence<'_>) -> Result<()> {
     Ok(())
 }
 
+fn is_cheap(evidence: &Evidence<'_>) -> Result<()> {
+    is_healthy(&evidence.json("report.json")?)?;
+    let (bare, audited) = bench::medians(&evidence.outcome.stdout)?;
+    let most = f64::from(u32::try_from(bare)?) * COST_MOST;
+    ensure!(f64::from(u32::try_from(audited)?) <= most, "{audited} instructions a round, {bare} without the audit");
+    Ok(())
+}
+
+/// Each backend sees the same ops, with the same verdicts.
+fn ways_agree(evidence: &Evidence<'_>) -> Result<()> {
+    let mut first: Option<Vec<(String, String)>> = None;
+    for way in ["kprobe.multi", "kprobe", "fentry"] {
+        let report = evidence.json(&format!("{way}.json"))?;
+        ensure!(report["kernel"]["callback_backend"] == way, "{way}: {}", report["kernel"]);
+        has_no_violation(&report)?;
+        is_healthy(&report)?;
+        let mut verdicts = Vec::new();
+        for rule in list(&report, "rules")?.iter().filter(|rule| rule["verdict"] == "satisfied") {
+            verdicts.push((text(rule, "id")?.to_owned(), rule["satisfied"].to_string()));
+        }
+        let on_ext4: Vec<_> = verdicts.into_iter().filter(|(id, _)| !is_walked_by_all(id)).collect();
+        ensure!(on_ext4.len() >= INODE_OPS_MIN, "{way}: only {} rules are satisfied", on_ext4.len());
+        match &first {
+            None => first = Some(on_ext4),
+            Some(expected) => ensure!(*expected == on_ext4, "{way} saw {on_ext4:?}, kprobe.multi {expected:?}"),
+        }
+    }
+    Ok(())
+}
+
+/// Ops of path walks, whose number depends on what the guest does beside the load, and on what it has cached.
+fn is_walked_by_all(rule: &str) -> bool {
+    ["permission", "lookup", "getattr", "update_time", "get_link", "readlink"].iter().any(|op| rule.contains(op))
+}
+
+fn workload_and_document(_: &str) -> Result<Ready> {
+    let document = workspace::root().join(DOCUMENT);
+    if !document.is_file() {
+        return Ok(Ready::Skip(format!("{DOCUMENT} is not at hand")));
+    }
+    Ok(Ready::Files(vec![workload()?, (document, "/locking.rst".to_owned())]))
+}
+
 fn nothing_is_reported(evidence: &Evidence<'_>) -> Result<()> {
     let report = evidence.json("report.json")?;
     has_no_violation(&report)?;
@@ -149,9 +229,10 @@ fn committed(stdout: &str, file_system: &str) -> Vec<&'static Fault> {
 fn faults_are_reported(evidence: &Evidence<'_>) -> Result<()> {
     let report = evidence.json("report.json")?;
     is_healthy(&report)?;
-    ensure!(list(&report, "suspected")?.is_empty(), "suspected only: {}", report["suspected"]);
+    let suspected = list(&report, "suspected")?;
+    ensure!(suspected.is_empty() || is_doubtful(&report), "suspected only: {suspected:?}");
     let mut reported = Vec::new();
-    for violation in list(&report, "violations")? {
+    for violation in list(&report, "violations")?.iter().chain(suspected) {
         let frames = list(violation, "stack")?.iter().filter_map(Value::as_str).map(str::to_owned).collect();
         let (rule, file_system) = (text(violation, "rule")?.to_owned(), text(violation, "fs")?.to_owned());
         reported.push(Reported { rule, file_system, stack: frames });
@@ -164,7 +245,11 @@ fn faults_are_reported(evidence: &Evidence<'_>) -> Result<()> {
         deviations.extend(expected::deviations(&committed, &[file_system], &here));
     }
     let on_own: Vec<Reported> = reported.iter().filter(|v| v.file_system == "vfs_faulty_fs").cloned().collect();
-    deviations.extend(expected::deviations(&expected::on_pseudo_fs(), &["vfs_faulty_fs"], &on_own));
+    let mut on_pseudo_fs = expected::on_pseudo_fs();
+    // Since 6.14 kprobe.multi has no processor flags (`vfs-audit doctor` says so on such a kernel).
+    let sees_interrupts = ["6.1.", "6.12."].iter().any(|series| evidence.release.starts_with(series));
+    on_pseudo_fs.retain(|fault| sees_interrupts || fault.name != "getattr-interrupts-off");
+    deviations.extend(expected::deviations(&on_pseudo_fs, &["vfs_faulty_fs"], &on_own));
     let known = |v: &&Reported| v.file_system == "vfs_faulty_fs" || FILESYSTEMS.contains(&v.file_system.as_str());
     let elsewhere: Vec<_> = reported.iter().filter(|v| !known(v)).map(|v| (&v.rule, &v.file_system)).collect();
     ensure!(elsewhere.is_empty(), "reported where no fault was: {elsewhere:?}");

@@ -70,6 +70,8 @@ pub struct Case {
     pub filesystems: Vec<String>,
     /// Kernel modules beside those of the file systems.
     pub modules: Vec<String>,
+    /// Whether the guest's clock counts instructions.
+    pub icount: bool,
     /// More words for the kernel's command line.
     pub append: String,
     /// Gets ready what it needs.
@@ -98,6 +100,7 @@ impl Case {
             kernels: kernels::ALL.iter().map(ToString::to_string).collect(),
             filesystems: FILESYSTEMS.iter().map(ToString::to_string).collect(),
             modules: Vec::new(),
+            icount: false,
             append: String::new(),
             prepare: Box::new(|_| Ok(Ready::Files(Vec::new()))),
             command: command.iter().map(ToString::to_string).collect(),
@@ -132,6 +135,13 @@ impl Case {
     #[must_use]
     pub fn with(mut self, prepare: impl Fn(&str) -> Result<Ready> + 'static) -> Self {
         self.prepare = Box::new(prepare);
+        self
+    }
+
+    /// The same in a guest whose clock counts instructions.
+    #[must_use]
+    pub fn counted(mut self) -> Self {
+        self.icount = true;
         self
     }
 

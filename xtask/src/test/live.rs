@@ -123,6 +123,8 @@ fn boot(
     vm.filesystems.clone_from(&case.filesystems);
     vm.modules.clone_from(&case.modules);
     vm.append.clone_from(&case.append);
+    vm.icount = case.icount;
+    vm.smp = if case.icount { 1 } else { vm.smp };
     vm.files = vec![(daemon.to_path_buf(), DAEMON_IN_GUEST.to_owned())];
     vm.files.extend(files);
     vm.timeout = case.timeout;

@@ -136,6 +136,10 @@ pub struct Tracker {
     /// Held locks that turned out to be free, or were still noted when their task came from user space.
     #[serde(default)]
     pub releases_missed: u64,
+    /// Runs of probes on lock primitives that the kernel skipped because another task's was under way on the CPU; the lock
+    /// histories concerned count as incomplete.
+    #[serde(default)]
+    pub probes_skipped: u64,
 }
 
 /// A contradiction of the two witnesses.
@@ -237,6 +241,7 @@ impl From<&Report> for Tracker {
             cases: report.findings.disagreements.iter().map(case).collect(),
             incomplete_history: report.tracker.incomplete_history,
             releases_missed: report.tracker.releases_missed,
+            probes_skipped: report.tracker.probes_skipped,
         }
     }
 }

@@ -129,10 +129,11 @@ fn write_health(page: &mut Page, report: &Report) {
     page.field("lost", &format!("{}{by_cause}", grouped(report.loss.total)));
     let tracker = &report.tracker;
     let health = format!(
-        "{} of the two witnesses, {} by tasks whose lock history is incomplete, {} missed",
+        "{} of the two witnesses, {} by tasks whose lock history is incomplete, {} missed, {} skipped",
         counted(tracker.disagreements, "disagreement"),
         counted(tracker.incomplete_history, "invocation"),
         counted(tracker.releases_missed, "release"),
+        counted(tracker.probes_skipped, "probe"),
     );
     page.field("tracker", &health);
     let disagreements = report.findings.disagreements.iter();
