@@ -4,12 +4,21 @@
 //! `session` runs it all, `decode` turns its raw data into observations.
 //!
 //! # What this can miss
-//! Locks other than rwsems and mutexes; acquisitions by primitives that have no probe (see `primitives`); callbacks of
-//! tables that appear between two looks at the kernel; invocations while the tracer is being switched on or off.
+//! - Locks other than rwsems and mutexes, facts other than those that `plan` compiles: rules that need them are *not
+//!   observable*.
+//! - Callbacks of file systems that are mounted and gone between two looks at the kernel (a second apart), and those that the
+//!   kernel allows no probe on (listed as *not seen*).
+//! - That interrupts are off, where kprobe.multi is built on the function graph tracer (since 6.14) or callbacks are hooked by
+//!   fentry: those probes do not save the processor's flags. `doctor` says which it is.
+//! - Invocations while the tracer is being switched on or off.
 //!
 //! # What this can wrongly report
-//! A lock that one task releases for another stays in the first task's table until that task next enters a system call;
-//! its word, where it says that the lock is free, wins at once.
+//! - A lock that one task releases for another stays in the first task's table until that task next enters a system call;
+//!   its word, where it says that the lock is free, wins at once.
+//! - The kernel skips a program that is already running on a CPU, in a task that was preempted there. Tasks that run meanwhile
+//!   are marked, and their violations are suspected only; a task that had no table before, and was born in that moment, is not.
+//! - A context as atomic, should another tracer switch preemption off in a way of its own: what function tracers add is
+//!   subtracted by the task's recursion bits, what probing adds by the self-test.
 
 mod attach;
 mod call;
