@@ -67,7 +67,7 @@ fn a_list_has_every_op_of_every_table() {
 #[test]
 fn a_list_is_narrowed_and_shown_as_a_table() {
     let scratch = Scratch::new("rules-narrow");
-    let arguments = ["rules", "list", "--rules", "v6.12", "--op", "rename"];
+    let arguments = ["rules", "list", "--rules", "v6.12", "--op", "rename,fsync"];
     let (code, out, err) = run(&scratch, &arguments);
     assert_eq!((code, err.as_str()), (0, ""));
     expect::same("rules_list.txt", &out);

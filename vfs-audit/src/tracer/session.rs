@@ -29,11 +29,9 @@ use crate::{
     btf::{Btf, BtfError},
     kernel::{LiveTables, Peek, PeekError, Symbols, SymbolsError},
     observation::Observation,
-    rules::Catalogue,
+    rules::{Catalogue, HOOKED_LIVE},
 };
 
-/// Operations tables whose callbacks are hooked.
-const TABLES: &[&str] = &["inode_operations"];
 /// Program and raw tracepoint.
 type Tracepoint = (&'static str, &'static CStr);
 
@@ -183,7 +181,7 @@ impl Session {
         Peek::load(&mut object.ebpf)?;
         let events = object.ebpf.take_map("EVENTS").ok_or_else(|| missing_map("EVENTS"))?;
         let ring = RingBuf::try_from(events)?;
-        let mut plans = Plans::compile(catalogue, &btf, TABLES);
+        let mut plans = Plans::compile(catalogue, &btf, HOOKED_LIVE);
         if !wanted.track_mutexes {
             plans.leave_untracked(LOCK_MUTEX);
         }
