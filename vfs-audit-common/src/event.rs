@@ -68,16 +68,18 @@ pub struct Control {
     pub rcu_base: u32,
     /// 1 when the probes on callbacks save the processor's flags.
     pub flags_saved: u32,
-    /// Always zero.
-    pub pad: u32,
+    /// The least preemption count that the self-test's calls had, function tracers included.
+    pub preempt_unadjusted: u32,
 }
 
 /// The contexts of the self-test's own calls: the least that was seen is what probing adds.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ContextBase {
-    /// Preemption count.
+    /// Preemption count, what function tracers add left out.
     pub preempt: u32,
+    /// Preemption count as it was.
+    pub unadjusted: u32,
     /// Depth of RCU read sides.
     pub rcu: u32,
 }

@@ -125,12 +125,17 @@ fn is_atomic(context: &Context) -> bool {
     // SAFETY: the helper takes nothing.
     let cpu = u64::from(unsafe { bpf_get_smp_processor_id() });
     let per_cpu = fast_u64(control.per_cpu_offsets + 8 * cpu);
-    let preempt = fast_u64(per_cpu.wrapping_add(control.preempt_count)) as u32 & !PREEMPT_NEED_RESCHED;
-    let preempt = preempt.saturating_sub(tracers(context.task));
+    let unadjusted = fast_u64(per_cpu.wrapping_add(control.preempt_count)) as u32 & !PREEMPT_NEED_RESCHED;
+    // Not above what the self-test saw whatever was subtracted there: nothing to subtract.
+    let preempt = if unadjusted <= control.preempt_unadjusted && control.preempt_base != CONTEXT_UNKNOWN {
+        0
+    } else {
+        unadjusted.saturating_sub(tracers(context.task))
+    };
     let nesting = u64::from(offset!(task_rcu_nesting));
     let rcu = if nesting == 0 { 0 } else { fast_u64(context.task + nesting) as u32 };
     if control.preempt_base == CONTEXT_UNKNOWN {
-        note_context(preempt, rcu);
+        note_context(unadjusted, preempt, rcu);
         return false;
     }
     let interrupts_off = control.flags_saved != 0 && context.processor_flags & FLAG_INTERRUPTS == 0;
@@ -156,12 +161,15 @@ fn tracers(task: u64) -> u32 {
 
 /// Keeps the least of what the self-test's calls were seen in.
 #[inline(never)]
-fn note_context(preempt: u32, rcu: u32) {
+fn note_context(unadjusted: u32, preempt: u32, rcu: u32) {
     if let Some(least) = CONTEXT.get_ptr_mut(0) {
         // SAFETY: a live map value, written by the self-test's one thread.
         unsafe {
             if preempt < (*least).preempt {
                 (*least).preempt = preempt;
+            }
+            if unadjusted < (*least).unadjusted {
+                (*least).unadjusted = unadjusted;
             }
             if rcu < (*least).rcu {
                 (*least).rcu = rcu;

@@ -148,6 +148,15 @@ fn holds_nothing() {
     }
     let task = current();
     let Some(locks) = locks_of(task) else { return };
+    // SAFETY: a map value of the current task, which only its own programs write.
+    let is_clean = unsafe {
+        let in_use = (*locks).held_len | (*locks).watched_len | (*locks).exclusive_dropped;
+        (*locks).history_complete != 0 && in_use == 0
+    };
+    if is_clean {
+        // Nothing to mend: of exclusive holdings the words say that they are over.
+        return;
+    }
     let holds = held::empty_released(locks, task);
     // SAFETY: a map value of the current task, which only its own programs write.
     unsafe {

@@ -263,7 +263,7 @@ impl Session {
         let (per_cpu_offsets, preempt_count) = self.preemption_count;
         let mut control = Control { per_cpu_offsets, preempt_count, preempt_base: CONTEXT_UNKNOWN, ..control };
         let mut least: Array<&mut MapData, ContextBase> = Array::try_from(map_mut(&mut self.object.ebpf, "CONTEXT")?)?;
-        least.set(0, ContextBase { preempt: CONTEXT_UNKNOWN, rcu: CONTEXT_UNKNOWN }, 0)?;
+        least.set(0, ContextBase { preempt: CONTEXT_UNKNOWN, unadjusted: CONTEXT_UNKNOWN, rcu: CONTEXT_UNKNOWN }, 0)?;
         self.set_control(Control { tgid: own, own_tgid: 0, ..control })?;
         for _ in 0..SELF_TEST_WALKS {
             for path in SELF_TEST_PATHS {
@@ -273,9 +273,10 @@ impl Session {
         }
         self.set_control(Control { enabled: 0, ..control })?;
         let least: Array<&MapData, ContextBase> = Array::try_from(map(&self.object.ebpf, "CONTEXT")?)?;
-        let ContextBase { preempt, rcu } = least.get(&0, 0)?;
+        let ContextBase { preempt, unadjusted, rcu } = least.get(&0, 0)?;
         self.context_known = per_cpu_offsets != 0 && preempt != CONTEXT_UNKNOWN;
         (control.preempt_base, control.rcu_base) = (preempt, rcu);
+        control.preempt_unadjusted = unadjusted;
         control.flags_saved = self.sees_interrupts().into();
         self.self_test = self.forget_observations()?;
         self.take_off_direct_from(SELF_TEST_WALKS)?;

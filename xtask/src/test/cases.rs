@@ -138,6 +138,13 @@ impl Case {
         self
     }
 
+    /// The same with these file systems only.
+    #[must_use]
+    pub fn with_only(mut self, filesystems: &[&str]) -> Self {
+        self.filesystems = filesystems.iter().map(ToString::to_string).collect();
+        self
+    }
+
     /// The same in a guest whose clock counts instructions.
     #[must_use]
     pub fn counted(mut self) -> Self {
