@@ -1,4 +1,5 @@
-//! One live run: start, look around from time to time, finish.
+//! One live run: start, look around from time to time, finish. Over 500 lines, since every step works on the same maps and
+//! links, whose order of attaching and reading matters.
 
 use std::{
     collections::BTreeMap, ffi::CStr, os::fd::AsRawFd as _, os::fd::OwnedFd, path::Path, sync::Arc, time::Instant,
