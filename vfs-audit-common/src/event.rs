@@ -118,8 +118,10 @@ pub struct WatchFrame {
     pub happened: u32,
     /// Bits of the functions and ops that ran since the entry.
     pub called: u64,
-    /// `WATCH_SLEEP` or `WATCH_EXIT`.
+    /// Bits of `WATCH_SLEEP`, `WATCH_EXIT`, `WATCH_FRAME`.
     pub watched: u64,
+    /// Bits of the op.
+    pub op_bits: u64,
     /// Caller of the entry's key.
     pub caller: u64,
     /// Operations table of the entry's key.

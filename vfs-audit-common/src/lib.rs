@@ -26,9 +26,9 @@ pub use plan::{
     ARGUMENT_RESULT, FLAG_AND_MASK, FLAG_ATOMIC, FLAG_CALLED, FLAG_HAPPENED, FLAG_IN_INTERRUPT, FLAG_IN_RCU_WALK,
     FLAG_IN_SYSCALL, FLAG_IS_DIRECTORY, FLAG_MEMBER_EQUALS, FLAG_MEMBER_MASK, FLAG_ON_STACK, FLAG_ORDER, FLAG_PENDING,
     FLAG_PRESENT, FLAG_RESULT_EQUALS, FLAG_RESULT_ERROR_POINTER, FLAG_RESULT_MASK, FLAG_RESULT_NEGATIVE,
-    FLAG_ROLES_DIFFER, FLAG_SLEPT, FROM_CONSTANT, FROM_ROLE, FlagReader, HOOK_PLACES_LEN, HookPlace, HookPlan,
+    FLAG_ROLES_DIFFER, FLAG_SLEPT, FLAG_VMA_LOCKED, FLAG_WITHIN, FROM_CONSTANT, FROM_ROLE, FlagReader, HOOK_PLACES_LEN, HookPlace, HookPlan,
     LOCK_BUFFER, LOCK_FOLIO, LOCK_MUTEX, LOCK_PAGE, LOCK_RCU, LOCK_RWSEM, LOCK_SPIN, LOCK_UNTRACKED, OrderReader,
-    RoleReader, SlotReader, WATCH_ACQUIRE, WATCH_EXIT, WATCH_NONE, WATCH_RELEASE, WATCH_SLEEP, WATCH_STRAY,
+    RoleReader, SlotReader, WATCH_ACQUIRE, WATCH_EXIT, WATCH_FRAME, WATCH_NONE, WATCH_RELEASE, WATCH_SLEEP, WATCH_STRAY,
     WATCH_UNLOCK, WatchReader, hook_place,
 };
 
@@ -43,13 +43,19 @@ pub const HELD_LOCKS_MAX: usize = 16;
 /// Object roles one hook can read; a power of two, for masked indexing.
 pub const ROLES_MAX: usize = 8;
 /// Pointer dereferences on the way from an argument to a role's object.
-pub const ROLE_STEPS_MAX: usize = 3;
+pub const ROLE_STEPS_MAX: usize = 4;
 /// Lock slots one hook can read.
 pub const SLOTS_MAX: usize = 8;
 /// Slots of a table that one function can be looked for in.
 pub const SLOT_OFFSETS_MAX: usize = 4;
 /// Condition flags one hook can read.
 pub const FLAGS_MAX: usize = 16;
+/// Roles, flags and lock slots that are read of a callback that interrupts call.
+pub const INTERRUPT_ROLES_MAX: usize = 3;
+/// See [`INTERRUPT_ROLES_MAX`].
+pub const INTERRUPT_FLAGS_MAX: usize = 3;
+/// See [`INTERRUPT_ROLES_MAX`].
+pub const INTERRUPT_SLOTS_MAX: usize = 2;
 /// Lock slots one hook can read at the callback's return.
 pub const EXIT_SLOTS_MAX: usize = 4;
 /// Objects whose acquisition or release is waited for while one callback runs: a power of two.
@@ -63,7 +69,7 @@ pub const FUNCTIONS_MAX: usize = 64;
 /// System calls that one fact can name.
 pub const SYSCALLS_MAX: usize = 3;
 /// Words of the stack that are searched for a caller's return address.
-pub const STACK_SEARCH_MAX: usize = 16;
+pub const STACK_SEARCH_MAX: usize = 32;
 /// Pages and folios whose unlocking is waited for beyond the callback's return; one more is counted as [`Loss::PendingFull`].
 pub const PENDING_MAX: usize = 16_384;
 /// Sleeps inside callbacks that must not sleep which are shipped, for each hook.

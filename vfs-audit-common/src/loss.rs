@@ -1,7 +1,7 @@
 //! Everything the kernel side can fail to keep, one counter per cause.
 
 /// Number of loss causes; the loss map has this many per-CPU counters.
-pub const LOSS_CAUSES: usize = 8;
+pub const LOSS_CAUSES: usize = 9;
 
 /// Why something was not kept; the value indexes the loss map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,6 +23,8 @@ pub enum Loss {
     ExitMissed = 6,
     /// No room for another page or folio whose unlocking is waited for.
     PendingFull = 7,
+    /// A callback that an interrupt called in the middle of the program of another interrupt.
+    InterruptNested = 8,
 }
 
 impl Loss {
@@ -36,6 +38,7 @@ impl Loss {
         Self::RoleUnread,
         Self::ExitMissed,
         Self::PendingFull,
+        Self::InterruptNested,
     ];
 
     /// The cause's stable name in reports.
@@ -49,6 +52,7 @@ impl Loss {
             Self::RoleUnread => "role_unread",
             Self::ExitMissed => "exit_missed",
             Self::PendingFull => "pending_full",
+            Self::InterruptNested => "interrupt_nested",
         }
     }
 }

@@ -69,12 +69,20 @@ pub const FLAG_HAPPENED: u8 = 19;
 /// waited for.
 pub const FLAG_PENDING: u8 = 20;
 
+/// Flag: the task is inside a callback of the ops whose bits are `value`, for another superblock.
+pub const FLAG_WITHIN: u8 = 21;
+/// Flag: the own lock of role `a`'s area is held: an rwsem at `value` in what `offset` points to (`b` = 1), or a count at `offset`
+/// of more than one (`b` = 2).
+pub const FLAG_VMA_LOCKED: u8 = 22;
+
 /// The callback is not watched beyond its entry.
 pub const WATCH_NONE: u8 = 0;
 /// The callback is watched for sleeping; its exit is not seen.
 pub const WATCH_SLEEP: u8 = 1;
 /// The callback is watched to its exit.
 pub const WATCH_EXIT: u8 = 2;
+/// The callback is watched so that what is called inside it can tell.
+pub const WATCH_FRAME: u8 = 4;
 
 /// Watch object: an rwsem that is acquired.
 pub const WATCH_ACQUIRE: u8 = 1;
@@ -128,6 +136,8 @@ pub struct RoleReader {
     pub add: u16,
     /// 1 when there is an object at the exit only.
     pub at_exit_only: u16,
+    /// Always zero.
+    pub pad: u16,
 }
 
 /// A lock of a role's object.
@@ -194,7 +204,7 @@ pub struct HookPlan {
     pub slots_len: u8,
     /// Flags read at the entry: the first ones of `flags`.
     pub flags_len: u8,
-    /// One of [`WATCH_NONE`], [`WATCH_SLEEP`], [`WATCH_EXIT`].
+    /// Bits of [`WATCH_SLEEP`], [`WATCH_EXIT`], [`WATCH_FRAME`].
     pub watched: u8,
     /// Entries of `slot_offsets` in use; 0 = the table is not asked.
     pub slot_offsets_len: u8,
@@ -210,8 +220,14 @@ pub struct HookPlan {
     pub watches_len: u8,
     /// Orders in use.
     pub orders_len: u8,
+    /// One more than the number of the flag that searches the stack; 0 = none.
+    pub stack_flag: u8,
+    /// One more than the number of the flag that asks for a system call; 0 = none.
+    pub syscall_flag: u8,
+    /// One more than the number of the flag that asks what the task is within; 0 = none.
+    pub within_flag: u8,
     /// Always zero.
-    pub pad: u8,
+    pub pad: [u16; 3],
     /// Bit set of flags of which all must be set for an invocation to be watched.
     pub watch_mask: u32,
     /// Address of the function.

@@ -11,7 +11,8 @@ use aya_ebpf::{
     programs::{FEntryContext, FExitContext, ProbeContext, RetProbeContext},
 };
 use vfs_audit_common::{
-    COUNTED_KEY_READY, COUNTED_KEYS, Control, HookPlan, Loss, ObservationKey, Stat, TaskLocks, WATCH_NONE, hook_place,
+    COUNTED_KEY_READY, COUNTED_KEYS, Control, FLAGS_MAX, HookPlan, Loss, ObservationKey, ROLES_MAX, SLOTS_MAX, Stat,
+    TaskLocks, WATCH_NONE, hook_place,
 };
 
 use crate::{
@@ -122,15 +123,16 @@ unsafe fn read(
 ) -> ObservationKey {
     // SAFETY: by the caller.
     unsafe {
+        let sb = facts::object(plan, &plan.sb, &seen.args, locks);
         ObservationKey {
             hook: seen.hook as u16,
-            flags: facts::flags(plan, &seen.args, locks, context),
+            flags: facts::flags::<FLAGS_MAX>(plan, &seen.args, locks, context, sb),
             history_complete: (*locks).history_complete as u8,
             point: 0,
             caller: seen.caller,
             table,
-            sb: facts::object(plan, &plan.sb, &seen.args, locks),
-            slots: facts::slots(plan, locks, context).to_le_bytes(),
+            sb,
+            slots: facts::slots::<SLOTS_MAX>(plan, locks, context).to_le_bytes(),
         }
     }
 }
@@ -149,7 +151,7 @@ fn observe<C: EbpfContext>(ctx: &C, seen: &Invocation, (control, task, locks): W
     let Some(plan) = PLANS.get(seen.hook) else { return lose(Loss::PlanMissing) };
     // SAFETY: a live map value of the current task.
     let table = unsafe {
-        facts::roles(plan, &seen.args, locks, false);
+        facts::roles::<ROLES_MAX>(plan, &seen.args, locks, false);
         facts::object(plan, &plan.table, &seen.args, locks)
     };
     if !facts::is_in_table(plan, table) {
@@ -250,7 +252,7 @@ pub(crate) fn callback_exit(ctx: RetProbeContext) -> u32 {
 }
 
 #[inline(always)]
-fn hook_by_address(ctx: *mut core::ffi::c_void) -> Option<u32> {
+pub(crate) fn hook_by_address(ctx: *mut core::ffi::c_void) -> Option<u32> {
     // SAFETY: the helper takes the context only; the value is copied out.
     unsafe { HOOKS.get(&bpf_get_func_ip(ctx)).copied() }
 }
@@ -271,13 +273,10 @@ pub(crate) fn callback_fentry(ctx: FEntryContext) -> i32 {
     };
     let last = arg(5);
     let args: Args = [arg(0), arg(1), arg(2), arg(3), arg(4), last, last, last];
-    let seen = Invocation {
-        hook,
-        args,
-        caller: crate::locks::caller(&ctx),
-        stack_pointer: ctx.as_ptr() as u64,
-        processor_flags: 0,
-    };
+    // Verifier: no arithmetic on what it knows for a pointer.
+    // SAFETY: a live map value of the current task.
+    let stack_pointer = unsafe { facts::blur(task.2, crate::locks::return_address_at(&ctx)) };
+    let seen = Invocation { hook, args, caller: fast_u64(stack_pointer), stack_pointer, processor_flags: 0 };
     observe(&ctx, &seen, task);
     0
 }

@@ -4,10 +4,11 @@
 
 use vfs_audit_common::{
     FLAG_AND_MASK, FLAG_ATOMIC, FLAG_IN_INTERRUPT, FLAG_IN_RCU_WALK, FLAG_IN_SYSCALL, FLAG_IS_DIRECTORY,
-    FLAG_MEMBER_EQUALS, FLAG_MEMBER_MASK, FLAG_ON_STACK, FLAG_PRESENT, FLAG_ROLES_DIFFER, FLAGS_MAX, FROM_CONSTANT,
+    FLAG_MEMBER_EQUALS, FLAG_MEMBER_MASK, FLAG_ON_STACK, FLAG_PRESENT, FLAG_ROLES_DIFFER, FLAG_VMA_LOCKED, FLAG_WITHIN,
+    FLAGS_MAX, FROM_CONSTANT,
     FROM_ROLE, FlagReader, HookPlan, LOCK_MUTEX, LOCK_RCU, LOCK_RWSEM, LOCK_UNTRACKED, ROLE_STEPS_MAX, ROLES_MAX,
     RoleReader, SLOT_ABSENT, SLOT_OFFSETS_MAX, SLOT_TRACKED_EXCLUSIVE, SLOT_TRACKED_NONE, SLOT_TRACKED_SHARED,
-    SLOT_UNTRACKED, SLOT_WORD_FREE, SLOT_WORD_READERS, SLOT_WORD_SELF, SLOTS_MAX, SlotReader, Stat, TaskLocks,
+    SLOT_UNTRACKED, SLOT_WORD_FREE, SLOT_WORD_READERS, SLOT_WORD_SELF, SlotReader, Stat, TaskLocks,
 };
 
 use crate::{
@@ -15,7 +16,7 @@ use crate::{
     held,
     maps::{count, offset},
     memory::fast_u64,
-    words,
+    watch, words,
 };
 
 /// Register arguments of an x86-64 call, then the result, padded to a power of two for masked indexing.
@@ -29,6 +30,12 @@ pub(crate) const ERRORS_FROM: u64 = u64::MAX - 4095;
 pub(crate) const NO: u64 = 0;
 /// A flag's value: so.
 pub(crate) const YES: u64 = 1;
+/// Of the surroundings: the function that is looked for is among the callers.
+const ON_STACK: u64 = 4;
+/// Of the surroundings: in the system call that is asked for.
+const IN_SYSCALL: u64 = 8;
+/// Of the surroundings: within a callback that is asked for.
+const WITHIN: u64 = 16;
 /// A flag's value: could not be read.
 pub(crate) const UNREAD: u64 = 1 << 16;
 
@@ -70,8 +77,13 @@ pub(crate) unsafe fn object(plan: &HookPlan, reader: &RoleReader, args: &Args, l
 /// # Safety
 /// `locks` is a live map value of the current task.
 #[inline(always)]
-pub(crate) unsafe fn roles(plan: &HookPlan, args: &Args, locks: *mut TaskLocks, at_exit: bool) {
-    for index in 0..ROLES_MAX {
+pub(crate) unsafe fn roles<const MOST: usize>(
+    plan: &HookPlan,
+    args: &Args,
+    locks: *mut TaskLocks,
+    at_exit: bool,
+) {
+    for index in 0..MOST {
         if index >= usize::from(plan.roles_len) {
             break;
         }
@@ -131,8 +143,34 @@ fn member(reader: &FlagReader, address: u64) -> u64 {
 pub(crate) struct Surroundings<'a> {
     /// Where.
     pub(crate) context: &'a Context,
-    /// See [`context::read`].
+    /// See [`context::read`], and [`ON_STACK`], [`IN_SYSCALL`], [`WITHIN`].
     pub(crate) bits: u64,
+}
+
+/// Whether the own lock of an area is held: by this task where its table says so, by anybody where no table can.
+///
+/// # Safety
+/// `locks` is a live map value of the current task, its roles read.
+#[inline(always)]
+unsafe fn vma_locked(reader: &FlagReader, locks: *const TaskLocks) -> u64 {
+    /// Readers of an area are counted below these bits of its count, one more than they are.
+    const COUNT: u64 = 0x3fff_ffff;
+    // SAFETY: by the caller.
+    unsafe {
+        let area = role(locks, reader.a);
+        if area == 0 {
+            return UNREAD;
+        }
+        let word = fast_u64(area + u64::from(reader.offset));
+        if reader.b != 1 {
+            return yes_if(word & COUNT > 1);
+        }
+        let lock = word + reader.value;
+        if held::is_shared(locks, lock) {
+            return YES;
+        }
+        yes_if((*locks).history_complete == 0 && fast_u64(lock) >> 8 != 0)
+    }
 }
 
 /// A flag that can be read at any time.
@@ -140,7 +178,7 @@ pub(crate) struct Surroundings<'a> {
 /// # Safety
 /// `locks` is a live map value of the current task, its roles read.
 #[inline(always)]
-pub(crate) unsafe fn flag(reader: &FlagReader, args: &Args, locks: *const TaskLocks, around: &Surroundings<'_>) -> u64 {
+pub(crate) unsafe fn flag(reader: &FlagReader, args: &Args, locks: *mut TaskLocks, around: &Surroundings<'_>) -> u64 {
     // SAFETY: by the caller.
     unsafe {
         match reader.kind {
@@ -154,8 +192,10 @@ pub(crate) unsafe fn flag(reader: &FlagReader, args: &Args, locks: *const TaskLo
             FLAG_MEMBER_MASK | FLAG_MEMBER_EQUALS => member(reader, role(locks, reader.a)),
             FLAG_ATOMIC => yes_if(around.bits & context::ATOMIC != 0),
             FLAG_IN_INTERRUPT => yes_if(around.bits & context::INTERRUPT != 0),
-            FLAG_ON_STACK => yes_if(context::is_called_from(reader, around.context.stack_pointer)),
-            FLAG_IN_SYSCALL => yes_if(context::is_in_syscall(reader, locks)),
+            FLAG_ON_STACK => yes_if(around.bits & ON_STACK != 0),
+            FLAG_IN_SYSCALL => yes_if(around.bits & IN_SYSCALL != 0),
+            FLAG_WITHIN => yes_if(around.bits & WITHIN != 0),
+            FLAG_VMA_LOCKED => vma_locked(reader, locks),
             FLAG_IN_RCU_WALK => yes_if(context::is_in_rcu_walk(reader, around.context.task)),
             _ => UNREAD,
         }
@@ -177,18 +217,55 @@ pub(crate) unsafe fn blur(locks: *mut TaskLocks, value: u64) -> u64 {
     }
 }
 
+/// What flags need that take a search: each once, ahead of the flags.
+///
+/// Verifier: a search for each flag would be followed as often as there may be flags.
+///
+/// # Safety
+/// `locks` is a live map value of the current task.
+#[inline(always)]
+unsafe fn surroundings(plan: &HookPlan, locks: *mut TaskLocks, context: &Context, sb: u64) -> u64 {
+    let reader = |number: u8| &plan.flags[usize::from(number).wrapping_sub(1) & (FLAGS_MAX - 1)];
+    // SAFETY: by the caller.
+    unsafe {
+        let mut bits = 0;
+        if plan.reads_context != 0 {
+            bits = blur(locks, context::read(context));
+        }
+        if plan.stack_flag != 0 && context::is_called_from(reader(plan.stack_flag), context.stack_pointer) {
+            bits |= ON_STACK;
+        }
+        bits = blur(locks, bits);
+        if plan.syscall_flag != 0 && context::is_in_syscall(reader(plan.syscall_flag), locks) {
+            bits |= IN_SYSCALL;
+        }
+        bits = blur(locks, bits);
+        if plan.within_flag != 0
+            && watch::is_within(locks, reader(plan.within_flag).value, sb, context.stack_pointer) != 0
+        {
+            bits |= WITHIN;
+        }
+        blur(locks, bits)
+    }
+}
+
 /// The plan's flags of the entry: values in the low half, in the high half those that could not be read.
 ///
 /// # Safety
 /// `locks` is a live map value of the current task, its roles read.
 #[inline(always)]
-pub(crate) unsafe fn flags(plan: &HookPlan, args: &Args, locks: *mut TaskLocks, context: &Context) -> u32 {
+pub(crate) unsafe fn flags<const MOST: usize>(
+    plan: &HookPlan,
+    args: &Args,
+    locks: *mut TaskLocks,
+    context: &Context,
+    sb: u64,
+) -> u32 {
     // SAFETY: by the caller.
     unsafe {
-        let bits = if plan.reads_context != 0 { context::read(context) } else { 0 };
-        let around = Surroundings { context, bits: blur(locks, bits) };
+        let around = Surroundings { context, bits: surroundings(plan, locks, context, sb) };
         let mut flags = 0u64;
-        for index in 0..FLAGS_MAX {
+        for index in 0..MOST {
             if index >= usize::from(plan.flags_len) {
                 break;
             }
@@ -269,9 +346,9 @@ pub(crate) unsafe fn slot(
 /// # Safety
 /// `locks` is a live map value of the current task, its roles read.
 #[inline(always)]
-pub(crate) unsafe fn slots(plan: &HookPlan, locks: *mut TaskLocks, context: &Context) -> u64 {
+pub(crate) unsafe fn slots<const MOST: usize>(plan: &HookPlan, locks: *mut TaskLocks, context: &Context) -> u64 {
     let mut states = 0u64;
-    for index in 0..SLOTS_MAX {
+    for index in 0..MOST {
         if index >= usize::from(plan.slots_len) {
             break;
         }

@@ -30,13 +30,22 @@ const PLACES: core::ops::RangeInclusive<u64> = 1..=3;
 /// to lie in the function's first bytes, which is how the fourth is found whatever else is attached.
 #[inline(always)]
 pub(crate) fn caller<C: EbpfContext>(ctx: &C) -> u64 {
+    match return_address_at(ctx) {
+        0 => 0,
+        place => fast_u64(place),
+    }
+}
+
+/// Where the return address of the traced function lies: see [`caller`]; 0 = not found.
+#[inline(always)]
+pub(crate) fn return_address_at<C: EbpfContext>(ctx: &C) -> u64 {
     // SAFETY: the helper takes the context only.
     let ip = unsafe { bpf_get_func_ip(ctx.as_ptr()) };
     for place in PLACES {
         // The context is the copy of the arguments; its first word is an argument.
         let at = ctx.as_ptr() as u64 + 8 + 8 * place;
         if fast_u64(at).wrapping_sub(ip) <= PROLOGUE_BYTES {
-            return fast_u64(at + 8);
+            return at + 8;
         }
     }
     count(Stat::SiteUnknown);

@@ -1,7 +1,7 @@
 //! The eBPF programs of vfs-audit: they read facts and count equal ones; what a lock should be they do not know.
 //!
 //! `locks` keeps each task's held-lock table, `callback` and `facts` (with `words` and `context`) fold an invocation into a
-//! key, `event` ships the first of each key, `watch` follows callbacks to their exit and sees sleeps inside them, `function`
+//! key, `event` ships the first of each key, `interrupt` does so for what interrupts call, `watch` follows callbacks to their exit and sees sleeps inside them, `function`
 //! what else they call, `task` knows whose history is complete, `peek` reads kernel memory for the daemon.
 #![no_std]
 #![no_main]
@@ -13,6 +13,7 @@ mod exit;
 mod facts;
 mod function;
 mod held;
+mod interrupt;
 mod locks;
 mod maps;
 mod memory;

@@ -59,6 +59,9 @@ pub(crate) static WAITING: PerCpuArray<u64> = PerCpuArray::with_max_entries(2, 0
 /// Pages and folios that were still locked at a callback's exit, by address.
 #[map]
 pub(crate) static PENDING: HashMap<u64, Pending> = HashMap::with_max_entries(PENDING_MAX as u32, 0);
+/// Scratch of the programs that interrupts run, which must leave the interrupted task's alone.
+#[map]
+pub(crate) static INTERRUPTS: PerCpuArray<TaskLocks> = PerCpuArray::with_max_entries(1, 0);
 /// Sleeps already shipped, by hook.
 #[map]
 pub(crate) static SLEEPS: HashMap<u32, u64> = HashMap::with_max_entries(HOOKS_MAX as u32, 0);

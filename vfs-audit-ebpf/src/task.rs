@@ -43,6 +43,7 @@ static EMPTY: TaskLocks = TaskLocks {
         happened: 0,
         called: 0,
         watched: 0,
+        op_bits: 0,
         caller: 0,
         table: 0,
         sb: 0,

@@ -79,6 +79,7 @@ pub(crate) fn enter(locks: *mut TaskLocks, plan: &HookPlan, key: &ObservationKey
         (*frame).happened = 0;
         (*frame).called = 0;
         (*frame).watched = plan.watched.into();
+        (*frame).op_bits = plan.op_bits;
         (*frame).caller = key.caller;
         (*frame).table = key.table;
         (*frame).sb = key.sb;
@@ -109,6 +110,27 @@ unsafe fn object(plan: &HookPlan, index: usize, locks: *const TaskLocks) -> u64 
     } else {
         object + u64::from(reader.offset)
     }
+}
+
+/// Whether the task is inside a callback of the ops whose bits are `bits`, for another superblock than `sb`.
+#[inline(never)]
+pub(crate) fn is_within(locks: *mut TaskLocks, bits: u64, sb: u64, stack_pointer: u64) -> u64 {
+    for index in 0..WATCHED_MAX {
+        // SAFETY: every caller passes a live map value; indices are masked below the array's size.
+        unsafe {
+            // Verifier: as in `held::position`.
+            if index >= core::ptr::read_volatile(&raw const (*locks).watched_len) as usize {
+                break;
+            }
+            let frame = &raw const (*locks).watched[index & MASK];
+            let is_open = (*frame).stack_pointer > stack_pointer
+                && (has_exit_probe(frame) || fast_u64((*frame).stack_pointer) == (*frame).caller);
+            if is_open && (*frame).op_bits & bits != 0 && (*frame).sb != sb {
+                return 1;
+            }
+        }
+    }
+    0
 }
 
 /// Notes that a callback with these bits was entered, in every frame that is open.

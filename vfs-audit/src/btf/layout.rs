@@ -139,6 +139,17 @@ impl Btf {
         self.member(self.typedef_named(typedef)?, name).map(|(offset, _)| offset)
     }
 
+    /// The type numbers of the prototypes of all functions of this BTF, base left out, by their names.
+    pub fn prototypes(&self) -> std::collections::HashMap<String, TypeId> {
+        self.functions().map(|(name, id)| (name.to_owned(), id)).collect()
+    }
+
+    /// The arguments (see [`Prototype::arguments`]) of the prototype with this type number.
+    pub fn arguments_of(&self, prototype: TypeId) -> Option<Vec<String>> {
+        let TypeKind::Prototype(_, parameters) = self.kind(prototype) else { return None };
+        Some(parameters.into_iter().map(|p| self.argument_name(p)).collect())
+    }
+
     /// Functions of the kernel proper that take just these arguments (see [`Prototype::arguments`]) and return nothing.
     pub fn functions_taking(&self, arguments: &[String]) -> Vec<String> {
         let takes = |id: TypeId| match self.kind(id) {

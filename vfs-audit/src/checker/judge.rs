@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     observation::{LockReading, Observation},
-    rules::{Condition, Demand, Op, Requirement, Rule},
+    rules::{Condition, Demand, FactReader, Op, Requirement, Rule},
 };
 
 /// What a broken requirement demanded and what was seen instead.
@@ -162,7 +162,8 @@ pub(super) fn reading<'o>(role: &str, lock: &str, observation: &'o Observation) 
     observation.locks.iter().find(|slot| slot.role == role && slot.lock == lock).map(|slot| &slot.reading)
 }
 
-/// A fact is read at the callback itself or followed through it, so a wrong one is known as a history is.
+/// A fact that is read at the callback itself is known; one that is followed through it by other probes as a history is: where
+/// that is incomplete, a probe may have been missed.
 fn fact_part(condition: &Condition, on: Evidenced<'_>) -> Part {
     match on.observation.facts.get(&condition.fact) {
         None => Part::Unknown(format!("the fact `{}` was not read", condition.fact)),
@@ -171,7 +172,10 @@ fn fact_part(condition: &Condition, on: Evidenced<'_>) -> Part {
             let required = wording::fact(condition, on.op);
             let found = wording::fact(&Condition { is: *value, ..condition.clone() }, on.op);
             let code = format!("{}: {value}", condition.fact);
-            Part::Broken(Evidence::History, Finding { required, found, code })
+            let reader = on.op.facts.iter().find(|fact| fact.name == condition.fact).map(|fact| &fact.reader);
+            let is_doubtful = reader.is_some_and(FactReader::is_followed) && !on.observation.history_complete;
+            let evidence = if is_doubtful { Evidence::Suspected } else { Evidence::History };
+            Part::Broken(evidence, Finding { required, found, code })
         }
     }
 }

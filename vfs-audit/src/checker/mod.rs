@@ -264,6 +264,7 @@ fn is_excepted(known: &Exception, rule: &Rule, observation: &Observation) -> boo
         && matches(&known.callback, fingerprint::symbol(&observation.callback))
         && matches(&known.caller, fingerprint::symbol(&observation.caller))
         && matches(&known.fs, &observation.fs)
+        && known.when.iter().all(|condition| observation.facts.get(&condition.fact) == Some(&condition.is))
 }
 
 #[cfg(test)]

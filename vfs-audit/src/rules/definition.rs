@@ -3,9 +3,9 @@
 use toml::{Spanned, de::DeTable};
 
 use super::{
-    expression::{Constants, is_name},
+    expression::{self, Constants, is_name},
     fault::{At, Place, Problem},
-    model::{Exception, LockClass, LockKind},
+    model::{Condition, Exception, LockClass, LockKind},
     reader::{Faults, Fields},
     release::Reach,
 };
@@ -212,16 +212,29 @@ pub(super) fn exceptions<'t>(
     definitions: &mut Definitions,
 ) {
     let fields = Fields::new(document, file, "the exception file", &["exception"], faults);
-    for case in fields.tables("exception", "an exception", &["rule", "callback", "caller", "fs", "reason"]) {
+    for case in fields.tables("exception", "an exception", &["rule", "callback", "caller", "fs", "when", "reason"]) {
         let exception = Exception {
             rule: case.required("rule").value,
             callback: plain(case.text("callback")).unwrap_or_default(),
             caller: plain(case.text("caller")).unwrap_or_default(),
             fs: plain(case.text("fs")).unwrap_or_default(),
+            when: exception_conditions(&case, faults),
             reason: case.required("reason").value,
         };
         definitions.exceptions.push((exception, case.place()));
     }
+}
+
+/// Facts that must be so for an exception to apply.
+fn exception_conditions<'t>(case: &Fields<'t>, faults: &Faults<'t>) -> Vec<Condition> {
+    let read = |text: At<String>| match expression::condition(&text.value) {
+        Ok(condition) => Some(condition),
+        Err(problem) => {
+            faults.note(&text.place, problem);
+            None
+        }
+    };
+    case.texts("when").into_iter().filter_map(read).collect()
 }
 
 /// Reads the file of one operations table.

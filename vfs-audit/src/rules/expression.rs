@@ -163,6 +163,8 @@ fn call_of_one(name: &str, argument: &str) -> Option<FactReader> {
         "eventually_called" => FactReader::EventuallyCalled(names(argument)?),
         "called_from" => FactReader::CalledFrom(names(argument)?),
         "in_syscall" => FactReader::InSyscall(names(argument)?),
+        "within" => FactReader::Within(role()?),
+        "vma_locked" => FactReader::VmaLocked(role()?),
         _ => return None,
     })
 }

@@ -86,6 +86,11 @@ pub enum FactReader {
     CalledFrom(Vec<String>),
     /// `in_syscall(name | name)`: the task is in one of these system calls.
     InSyscall(Vec<String>),
+    /// `within(op)`: the task is inside an invocation of the op for another superblock, which has led here: file systems are
+    /// stacked.
+    Within(String),
+    /// `vma_locked(role)`: the area's own lock is held, whatever kind it is of.
+    VmaLocked(String),
     /// `overlaps(role, op)` (at exit): an invocation of the op for the role's object was under way at the same time.
     Overlaps {
         /// Role.
@@ -139,11 +144,29 @@ impl FactReader {
             | Self::Strays { .. }
             | Self::CalledFrom(_)
             | Self::InSyscall(_)
+            | Self::Within(_)
+            | Self::VmaLocked(_)
             | Self::Atomic
             | Self::InInterrupt
             | Self::InRcuCallback
             | Self::InRcuWalk => None,
         }
+    }
+
+    /// Whether the fact is followed through the callback by other probes: one that was missed makes it wrong.
+    pub fn is_followed(&self) -> bool {
+        matches!(
+            self,
+            Self::Called(_)
+                | Self::CalledOp(_)
+                | Self::Order(..)
+                | Self::Acquired(_)
+                | Self::Released(_)
+                | Self::EventuallyReleased(_)
+                | Self::EventuallyCalled(_)
+                | Self::CountsDown { .. }
+                | Self::Strays { .. }
+        )
     }
 
     /// Whether the fact is known only at the callback's return.
@@ -175,6 +198,8 @@ impl FactReader {
             | Self::MemberBit { .. }
             | Self::CalledFrom(_)
             | Self::InSyscall(_)
+            | Self::Within(_)
+            | Self::VmaLocked(_)
             | Self::AllFoliosLocked(_)
             | Self::Atomic
             | Self::InInterrupt
@@ -203,6 +228,7 @@ impl FactReader {
             Self::RolesDiffer(a, b) => vec![a, b],
             Self::Present(role)
             | Self::IsDirectory(role)
+            | Self::VmaLocked(role)
             | Self::AllFoliosLocked(role)
             | Self::AllFoliosReleased(role)
             | Self::Overlaps { role, .. }
@@ -227,6 +253,7 @@ impl FactReader {
             | Self::EventuallyCalled(_)
             | Self::CalledFrom(_)
             | Self::InSyscall(_)
+            | Self::Within(_)
             | Self::Atomic
             | Self::InInterrupt
             | Self::InRcuCallback

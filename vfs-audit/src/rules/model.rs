@@ -338,6 +338,8 @@ pub struct Exception {
     pub caller: String,
     /// Glob over the file system type, empty for any.
     pub fs: String,
+    /// Facts of the op that must be so.
+    pub when: Vec<Condition>,
     /// Why the case is known and dubious.
     pub reason: String,
 }

@@ -105,6 +105,8 @@ impl fmt::Display for FactReader {
             Self::Strays { role, functions } => write!(formatter, "strays({role}, {})", functions.join(" | ")),
             Self::CalledFrom(functions) => write!(formatter, "called_from({})", functions.join(" | ")),
             Self::InSyscall(names) => write!(formatter, "in_syscall({})", names.join(" | ")),
+            Self::Within(op) => write!(formatter, "within({op})"),
+            Self::VmaLocked(role) => write!(formatter, "vma_locked({role})"),
             Self::Overlaps { role, op } => write!(formatter, "overlaps({role}, {op})"),
             Self::AllFoliosLocked(role) => write!(formatter, "all_locked({role})"),
             Self::AllFoliosReleased(role) => write!(formatter, "all_released({role})"),

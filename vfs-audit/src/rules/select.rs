@@ -8,8 +8,9 @@ use super::{
     definition::{CellsDef, ColumnDef, Definitions, OpDef, RuleDef, TableDef},
     expression,
     fact::FactReader,
-    fault::{At, Problem},
-    model::{Catalogue, Cell, Condition, Fact, LockClass, LockKind, Op, Read, Role, RoleSource, Table},
+    fault::{At, Place, Problem},
+    glob,
+    model::{Catalogue, Cell, Condition, Exception, Fact, LockClass, LockKind, Op, Read, Role, RoleSource, Table},
     reader::Faults,
     release::Release,
     statement,
@@ -21,6 +22,7 @@ pub(super) struct Scope<'a> {
     pub(super) faults: &'a Faults<'a>,
     pub(super) locks: &'a BTreeMap<String, LockClass>,
     pub(super) constants: &'a expression::Constants,
+    pub(super) exceptions: &'a [(Exception, Place)],
 }
 
 impl Scope<'_> {
@@ -33,7 +35,8 @@ impl Scope<'_> {
 /// The catalogue of one release.
 pub(super) fn catalogue(definitions: &Definitions, release: Release, faults: &Faults<'_>) -> Catalogue {
     let locks = lock_classes(definitions, faults);
-    let scope = Scope { release, faults, locks: &locks, constants: &definitions.constants };
+    let scope =
+        Scope { release, faults, locks: &locks, constants: &definitions.constants, exceptions: &definitions.exceptions };
     let mut tables: Vec<_> = definitions.tables.iter().collect();
     tables.sort_by_key(|table| table.position);
     let mut seen = BTreeSet::new();
@@ -128,7 +131,7 @@ fn op(table: &TableDef, definition: &OpDef, columns: &[&ColumnDef], scope: &Scop
         op.superblock_alternatives.clone_from(&table.superblock_alternatives);
     }
     op.rules = statement::rules(&statement::Place { table, definition, op: &op, columns, scope }, &all);
-    drop_unused_facts(&mut op);
+    drop_unused_facts(&mut op, scope);
     check_bounds(&op, definition, scope);
     op
 }
@@ -253,12 +256,16 @@ pub(super) fn check_fact(fact: &str, text: &At<String>, op: &Op, scope: &Scope<'
 }
 
 /// Facts that no rule of this release reads need not be collected.
-fn drop_unused_facts(op: &mut Op) {
+fn drop_unused_facts(op: &mut Op, scope: &Scope<'_>) {
     let mut used: BTreeSet<String> = op.told_apart_by.iter().map(|condition| condition.fact.clone()).collect();
     for read in op.rules.iter().flat_map(super::model::Rule::reads) {
         if let Read::Fact(fact) = read {
             used.insert(fact.to_owned());
         }
+    }
+    let concerns = |known: &Exception| op.rules.iter().any(|rule| glob::matches(&known.rule, &rule.id));
+    for (known, _) in scope.exceptions.iter().filter(|(known, _)| !known.when.is_empty() && concerns(known)) {
+        used.extend(known.when.iter().map(|condition| condition.fact.clone()));
     }
     op.facts.retain(|fact| used.contains(&fact.name));
 }

@@ -88,6 +88,8 @@ pub(super) struct Attachment {
     /// Why the ways before it did not, in words.
     pub refused: Vec<String>,
     links: Vec<OwnedFd>,
+    /// Hooks that can be taken off, each group with links of its own.
+    shared: Vec<Group>,
     /// Links of hooks that can be taken off alone, by hook number.
     single: BTreeMap<usize, Vec<OwnedFd>>,
     /// Keeps programs loaded that later hooks use too.
@@ -95,8 +97,33 @@ pub(super) struct Attachment {
     programs: Vec<((&'static str, bool), OwnedFd)>,
 }
 
-/// Which callbacks are watched to their exit.
-pub(super) type Watched<'a> = &'a dyn Fn(&Hook) -> bool;
+/// Hooks that share their links: one for the entries, one for the exits.
+struct Group {
+    program: i32,
+    exit_program: Option<i32>,
+    entries: Vec<(u64, u64)>,
+    exits: Vec<(u64, u64)>,
+    links: Vec<OwnedFd>,
+}
+
+impl Group {
+    /// Attaches all of the group, the exits first: see [`Attachment::add_multi`].
+    fn link(&mut self, failed: &mut dyn FnMut(u64, String)) {
+        if let Some(exit) = self.exit_program {
+            self.links.extend(link_multi(exit, &self.exits, true, &mut |_, _| ()));
+        }
+        self.links.extend(link_multi(self.program, &self.entries, false, failed));
+    }
+}
+
+/// How callbacks are to be hooked.
+pub(super) struct Manner<'a> {
+    /// Which are watched to their exit.
+    pub(super) watched: &'a dyn Fn(&Hook) -> bool,
+    /// Which are called in interrupts. The kernel runs no kprobe's program while another one runs on the CPU, and an
+    /// interrupt comes when it likes: these get trampolines, where that is counted for each program alone.
+    pub(super) interrupts: &'a dyn Fn(&Hook) -> bool,
+}
 
 impl Attachment {
     /// Nothing attached yet; `wanted` is the only way to be tried, when there is one.
@@ -111,7 +138,7 @@ impl Attachment {
         btf: &Arc<Btf>,
         hooks: &[Hook],
         first: usize,
-        watched: Watched<'_>,
+        manner: &Manner<'_>,
     ) -> Vec<Attached> {
         if hooks.is_empty() {
             return Vec::new();
@@ -121,9 +148,9 @@ impl Attachment {
             vec![Err(Unattached::Failed("no way of hooking works on this kernel".to_owned())); hooks.len()];
         for way in ways {
             let tried = match way {
-                Backend::KprobeMulti => self.add_multi(object, hooks, first, watched),
-                Backend::Kprobe => self.add_kprobes(object, hooks, first, watched),
-                Backend::Fentry => Ok(self.add_fentries(object, btf, hooks, first, watched)),
+                Backend::KprobeMulti => self.add_multi(object, btf, hooks, first, manner),
+                Backend::Kprobe => self.add_kprobes(object, hooks, first, manner),
+                Backend::Fentry => Ok(self.add_fentries(object, btf, hooks, first, manner)),
             };
             match tried {
                 Ok(outcome) if outcome.iter().any(Result::is_ok) => {
@@ -150,9 +177,14 @@ impl Attachment {
         btf: &Arc<Btf>,
         functions: &[(&str, u64, u8)],
     ) -> Vec<Result<(), String>> {
+        let text = |error: std::io::Error| error.to_string();
         let attach = |(name, address, bit): &(&str, u64, u8)| -> Result<(), String> {
+            // Interrupts call some of them, in the middle of other programs: see [`Manner::interrupts`].
+            if let Ok(links) = trampoline(object, btf, name, "", "function_called_fentry") {
+                self.links.extend(links);
+                return Ok(());
+            }
             let cookie = u64::from(*bit);
-            let text = |error: std::io::Error| error.to_string();
             match self.backend {
                 Some(Backend::KprobeMulti) => {
                     let program = self.program(object, "function_called", Purpose::KprobeMulti).map_err(text)?;
@@ -163,10 +195,7 @@ impl Attachment {
                     let (link, event) = sys::link_kprobe(program, *address, cookie, false).map_err(text)?;
                     self.links.extend([link, event]);
                 }
-                Some(Backend::Fentry) => {
-                    self.links.extend(trampoline(object, btf, name, "", "function_called_fentry")?);
-                }
-                None => return Err("no way of hooking works on this kernel".to_owned()),
+                Some(Backend::Fentry) | None => return Err("the kernel refuses a probe on it".to_owned()),
             }
             Ok(())
         };
@@ -178,9 +207,23 @@ impl Attachment {
         self.programs.iter().map(|(_, program)| program)
     }
 
-    /// Takes one hook off; false when it shares its link with others.
-    pub(super) fn take_off(&mut self, number: usize) -> bool {
-        self.single.remove(&number).is_some()
+    /// Takes hooks off; says of which that was possible. The others of their group are not seen for a moment.
+    pub(super) fn take_off(&mut self, numbers: &[usize]) -> Vec<usize> {
+        let mut taken: Vec<usize> = numbers.iter().copied().filter(|n| self.single.remove(n).is_some()).collect();
+        for group in &mut self.shared {
+            let is_meant = |(_, number): &(u64, u64)| numbers.contains(&(*number as usize));
+            let meant: Vec<usize> = group.entries.iter().filter(|at| is_meant(at)).map(|(_, n)| *n as usize).collect();
+            if meant.is_empty() {
+                continue;
+            }
+            group.entries.retain(|at| !is_meant(at));
+            group.exits.retain(|at| !is_meant(at));
+            // First off, then on: two probes on one function would count twice.
+            group.links.clear();
+            group.link(&mut |_, _| ());
+            taken.extend(meant);
+        }
+        taken
     }
 
     fn program(&mut self, object: &Object, name: &'static str, purpose: Purpose) -> std::io::Result<i32> {
@@ -197,40 +240,55 @@ impl Attachment {
     fn add_multi(
         &mut self,
         object: &Object,
+        btf: &Arc<Btf>,
         hooks: &[Hook],
         first: usize,
-        watched: Watched<'_>,
+        manner: &Manner<'_>,
     ) -> Result<Vec<Attached>, String> {
         let entry = self.program(object, "callback_entry", Purpose::KprobeMulti).map_err(|e| e.to_string())?;
+        let by_trampoline = self.add_trampolines(object, btf, hooks, first, manner);
         let numbered = |wanted: &dyn Fn(&Hook) -> bool| -> Vec<(u64, u64)> {
-            let all = hooks.iter().enumerate().filter(|(_, hook)| hook.is_traceable && wanted(hook));
+            let is_left = |(n, hook): &(usize, &Hook)| hook.is_traceable && !by_trampoline[*n] && wanted(hook);
+            let all = hooks.iter().enumerate().filter(is_left);
             all.map(|(n, hook)| (hook.address, (first + n) as u64)).collect()
         };
         // Exits first: of two probes on one function the later one runs first, and the entry program must see the
         // return address before the exit probe replaces it.
-        let exits = numbered(watched);
+        let exits = numbered(manner.watched);
         let exit = match exits.as_slice() {
             [] => None,
             _ => Some(self.program(object, "callback_exit", Purpose::KprobeMulti).map_err(|e| e.to_string())?),
         };
-        if let Some(exit) = exit {
-            let together = numbered(&|hook| watched(hook) && !hook.is_shared());
-            self.links.extend(link_multi(exit, &together, true, &mut |_, _| ()));
-        }
         let mut results: Vec<Attached> = hooks.iter().map(Unattached::unless_traceable).collect();
         let mut failed = |number: u64, why: String| results[number as usize - first] = Err(Unattached::Failed(why));
-        let together = numbered(&|hook| !hook.is_shared());
-        self.links.extend(link_multi(entry, &together, false, &mut failed));
-        for alone in numbered(&Hook::is_shared) {
-            let mut links = Vec::new();
-            if let Some(exit) = exit.filter(|_| exits.contains(&alone)) {
-                links.extend(link_multi(exit, &[alone], true, &mut |_, _| ()));
-            }
-            links.extend(link_multi(entry, &[alone], false, &mut failed));
-            self.single.insert(alone.1 as usize, links);
+        let own = numbered(&|hook| !hook.is_shared());
+        let shared = numbered(&Hook::is_shared);
+        for (group, is_shared) in [(own, false), (shared, true)] {
+            let exits = exits.iter().filter(|at| group.contains(at)).copied().collect();
+            let mut group = Group { program: entry, exit_program: exit, entries: group, exits, links: Vec::new() };
+            group.link(&mut failed);
+            if is_shared { self.shared.push(group) } else { self.links.extend(group.links) }
         }
-        self.retry_alone(object, hooks, first, watched, &mut results);
+        self.retry_alone(object, hooks, first, manner, &mut results);
         Ok(results)
+    }
+
+    /// Attaches trampolines to what is called in interrupts; says of each hook whether it has one now.
+    fn add_trampolines(
+        &mut self,
+        object: &Object,
+        btf: &Arc<Btf>,
+        hooks: &[Hook],
+        first: usize,
+        manner: &Manner<'_>,
+    ) -> Vec<bool> {
+        let attach = |(n, hook): (usize, &Hook)| {
+            hook.is_traceable
+                && (manner.interrupts)(hook)
+                && trampoline(object, btf, &hook.callback, &hook.module, "callback_interrupt")
+                    .is_ok_and(|links| self.single.insert(first + n, links.into()).is_none())
+        };
+        hooks.iter().enumerate().map(attach).collect()
     }
 
     /// Tries single kprobes for the hooks that kprobe.multi refused.
@@ -239,7 +297,7 @@ impl Attachment {
         object: &Object,
         hooks: &[Hook],
         first: usize,
-        watched: Watched<'_>,
+        manner: &Manner<'_>,
         results: &mut [Attached],
     ) {
         let is_refused = |result: &Attached| matches!(result, Err(Unattached::Failed(_)));
@@ -247,7 +305,7 @@ impl Attachment {
             return;
         }
         for (n, result) in results.iter_mut().enumerate().filter(|(_, result)| is_refused(result)) {
-            let Ok(retried) = self.add_kprobes(object, &hooks[n..=n], first + n, watched) else { return };
+            let Ok(retried) = self.add_kprobes(object, &hooks[n..=n], first + n, manner) else { return };
             if let [retried] = retried.as_slice() {
                 result.clone_from(retried);
             }
@@ -259,7 +317,7 @@ impl Attachment {
         object: &Object,
         hooks: &[Hook],
         first: usize,
-        watched: Watched<'_>,
+        manner: &Manner<'_>,
     ) -> Result<Vec<Attached>, String> {
         let entry = self.program(object, "callback_entry", Purpose::Kprobe).map_err(|e| e.to_string())?;
         let exit = self.program(object, "callback_exit", Purpose::Kprobe).map_err(|e| e.to_string())?;
@@ -277,7 +335,7 @@ impl Attachment {
                 Ok(())
             };
             // The exit first: see `add_multi`.
-            let exited = if watched(hook) { attach(exit, true) } else { Ok(()) };
+            let exited = if (manner.watched)(hook) { attach(exit, true) } else { Ok(()) };
             results.push(exited.and_then(|()| attach(entry, false)));
             self.single.insert(first + n, links);
         }
@@ -290,14 +348,14 @@ impl Attachment {
         btf: &Arc<Btf>,
         hooks: &[Hook],
         first: usize,
-        watched: Watched<'_>,
+        manner: &Manner<'_>,
     ) -> Vec<Attached> {
         let attach = |(n, hook): (usize, &Hook)| {
             Unattached::unless_traceable(hook)?;
             let attach =
                 |program| trampoline(object, btf, &hook.callback, &hook.module, program).map_err(Unattached::Failed);
             let mut links = Vec::new();
-            if watched(hook) {
+            if (manner.watched)(hook) {
                 links.extend(attach("callback_fexit")?);
             }
             links.extend(attach("callback_fentry")?);

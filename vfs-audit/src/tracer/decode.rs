@@ -162,9 +162,10 @@ impl<'a> Decoder<'a> {
 
     fn route(&self, hook: &Hook, key: &ObservationKey, served: &[String]) -> Route {
         if served.is_empty() {
-            // A table that was never read can hold anything; one that was read holds another function.
+            // A table that was never read can hold anything; one that was read holds another function. Of a function that
+            // only a symbol's name has made a callback nothing is known.
             let read = self.hooks.slots.range((key.table, 0)..=(key.table, u32::MAX)).next().is_some();
-            return if read { Route::Direct } else { Route::Unknown };
+            return if read || !hook.living { Route::Direct } else { Route::Unknown };
         }
         let call = *self
             .calls

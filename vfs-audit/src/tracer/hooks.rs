@@ -1,6 +1,6 @@
 //! The hook table: which function serves which op of which living operations table.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{
     attach::Backend,
@@ -98,6 +98,8 @@ pub(super) struct Sources<'a, M: Memory> {
     pub(super) btf: &'a Btf,
     /// What is wanted.
     pub(super) wanted: &'a Wanted,
+    /// Type numbers of the prototypes of the kernel's functions.
+    pub(super) prototypes: &'a HashMap<String, u32>,
 }
 
 impl HookTable {
@@ -106,13 +108,17 @@ impl HookTable {
         let before = self.hooks.len();
         let places: BTreeMap<u64, usize> = self.hooks.iter().enumerate().map(|(n, hook)| (hook.address, n)).collect();
         let mut places = places;
+        let mut tables: HashMap<u64, Option<Vec<u8>>> = HashMap::new();
         for (number, plan) in from.plans.ops.iter().enumerate() {
             if plan.identity == Identity::Object {
                 self.add_by_prototype(from, (number, plan), &mut places);
                 continue;
             }
             for found in from.live.of_kind(&plan.structure) {
-                self.add_slot(from, (number, plan), found, &mut places);
+                let bytes = tables
+                    .entry(found.address)
+                    .or_insert_with(|| from.memory.bytes(found.address, table_bytes(from.plans, &plan.structure)));
+                self.add_slot(from, (number, plan), (found, bytes.as_deref()), &mut places);
             }
         }
         before..self.hooks.len()
@@ -122,20 +128,25 @@ impl HookTable {
         &mut self,
         from: &Sources<'_, impl Memory>,
         (number, plan): (usize, &OpPlan),
-        found: &LiveTable,
+        (found, bytes): (&LiveTable, Option<&[u8]>),
         places: &mut BTreeMap<u64, usize>,
     ) {
         if !from.wanted.accepts_fs(&found.fs) {
             return;
         }
-        let Some(function) = from.memory.word(found.address + u64::from(plan.slot_offset)) else {
+        let at = plan.slot_offset as usize;
+        let slot = bytes.and_then(|bytes| bytes.get(at..at + 8)?.try_into().ok());
+        let Some(function) = slot.map(u64::from_le_bytes) else {
             let text = format!("a table of {} ({}) cannot be read", plan.structure, found.symbol);
-            if !self.unread.contains(&text) {
+            if found.source == TableSource::Object && !self.unread.contains(&text) {
                 self.unread.push(text);
             }
             return;
         };
-        if function == 0 || !from.symbols.is_text(function) {
+        let is_callback = function != 0
+            && from.symbols.is_text(function)
+            && (found.source == TableSource::Object || fits(from, function, plan));
+        if !is_callback {
             // Known to hold nothing: a call of some other function for this table was a direct one.
             self.slots.entry((found.address, plan.slot_offset)).or_default();
             return;
@@ -207,6 +218,20 @@ impl Hook {
         self.tables.insert(table.to_owned());
         self.living |= is_living;
     }
+}
+
+/// Bytes of a table of struct `structure` in which every planned slot is.
+fn table_bytes(plans: &Plans, structure: &str) -> usize {
+    let of_it = plans.ops.iter().filter(|plan| plan.structure == structure);
+    of_it.map(|plan| plan.slot_offset as usize + 8).max().unwrap_or(0)
+}
+
+/// Whether the function takes what the op is given, as far as its type is known: a table that a symbol's name stands for may be
+/// of another struct.
+fn fits(from: &Sources<'_, impl Memory>, function: u64, plan: &OpPlan) -> bool {
+    let symbol = from.symbols.function_at(function).filter(|symbol| symbol.module.is_empty());
+    let arguments = symbol.and_then(|symbol| from.btf.arguments_of(*from.prototypes.get(symbol.name)?));
+    arguments.is_none_or(|arguments| arguments == plan.arguments)
 }
 
 /// Whether the function at `address` (x86-64) begins, perhaps behind `endbr64`, with the 5-byte `nop` that function tracers

@@ -61,6 +61,8 @@ pub struct OpPlan {
     pub slot_offset: u32,
     /// How a call is told from a direct one.
     pub identity: Identity,
+    /// Whether it may be called in interrupts, where a kprobe's program may find another one running.
+    pub is_of_interrupts: bool,
     /// For the kernel side.
     pub readers: HookPlan,
     /// Roles, in the order of `readers.roles`.
@@ -98,7 +100,7 @@ impl OpPlan {
 
     /// Whether the callback is watched for sleeping alone: without a probe on its exit.
     pub fn is_watched_for_sleep_alone(&self) -> bool {
-        self.readers.watched == WATCH_SLEEP
+        self.readers.watched & (WATCH_SLEEP | WATCH_EXIT) == WATCH_SLEEP
     }
 }
 
@@ -214,4 +216,4 @@ impl Plans {
 
 /// A reader that finds nothing: from the argument that is always zero.
 pub(super) const NOTHING: vfs_audit_common::RoleReader =
-    vfs_audit_common::RoleReader { source: 7, steps: 0, offset: [0; 3], add: 0, at_exit_only: 0 };
+    vfs_audit_common::RoleReader { source: 7, steps: 0, offset: [0; 4], add: 0, at_exit_only: 0, pad: 0 };

@@ -16,7 +16,7 @@ use vfs_audit_common::{
 };
 
 use super::{
-    attach::{Attached, Attachment, Backend, trampoline},
+    attach::{Attached, Attachment, Backend, Manner, trampoline},
     decode::Events,
     hooks::{HookTable, Sources, Wanted},
     object::{Object, ObjectError},
@@ -132,6 +132,7 @@ pub struct Session {
     pub(super) object: Object,
     pub(super) btf: Arc<Btf>,
     pub(super) symbols: Symbols,
+    prototypes: std::collections::HashMap<String, u32>,
     pub(super) plans: Plans,
     pub(super) live: LiveTables,
     pub(super) hooks: HookTable,
@@ -192,8 +193,16 @@ impl Session {
         let peek = Peek::new(&object.ebpf)?;
         let live = LiveTables::find(&peek, &symbols, &btf).map_err(TracerError::Kernel)?;
         let mut hooks = HookTable::default();
-        let sources =
-            Sources { live: &live, plans: &plans, memory: &peek, symbols: &symbols, btf: &btf, wanted: &wanted };
+        let prototypes = btf.prototypes();
+        let sources = Sources {
+            live: &live,
+            plans: &plans,
+            memory: &peek,
+            symbols: &symbols,
+            btf: &btf,
+            wanted: &wanted,
+            prototypes: &prototypes,
+        };
         hooks.extend(&sources);
         if hooks.hooks.len() > HOOKS_MAX {
             return Err(TracerError::Kernel(format!(
@@ -205,6 +214,7 @@ impl Session {
             object,
             btf,
             symbols,
+            prototypes,
             plans,
             live,
             hooks,
@@ -360,8 +370,11 @@ impl Session {
             }
         }
         let plans = &self.plans;
-        let watched = |hook: &super::Hook| plans.ops[hook.plans[0]].has_exit();
-        let results = self.callbacks.add(&self.object, &self.btf, &self.hooks.hooks[first..], first, &watched);
+        let manner = Manner {
+            watched: &|hook: &super::Hook| plans.ops[hook.plans[0]].has_exit(),
+            interrupts: &|hook: &super::Hook| plans.ops[hook.plans[0]].is_of_interrupts,
+        };
+        let results = self.callbacks.add(&self.object, &self.btf, &self.hooks.hooks[first..], first, &manner);
         let since = if first == 0 { 0.0 } else { self.started.elapsed().as_secs_f64() };
         self.fates.extend(results.into_iter().map(|attached| HookFate { attached, since, taken_off: None }));
         if self.callbacks.backend.is_none() {
@@ -389,6 +402,31 @@ impl Session {
             }
         }
         Ok(())
+    }
+
+    /// Detaches everything, which takes the kernel a while: a child of ours holds what is attached, and does nothing but
+    /// end. Nothing is observed any more.
+    pub fn detach(self) {
+        let (Ok((waiting, done)), own) = (std::io::pipe(), self) else { return };
+        // SAFETY: the child calls nothing but async-signal-safe functions.
+        match unsafe { libc::fork() } {
+            0 => {
+                let mut byte = 0u8;
+                // SAFETY: as above; the buffer is one byte of ours.
+                unsafe {
+                    libc::setsid();
+                    libc::close(done.as_raw_fd());
+                    for standard in 0..3 {
+                        libc::close(standard);
+                    }
+                    // Until the parent has let go of everything: whoever is last detaches.
+                    libc::read(waiting.as_raw_fd(), (&raw mut byte).cast(), 1);
+                    libc::_exit(0)
+                }
+            }
+            _ => drop(own),
+        }
+        drop(done);
     }
 
     /// Takes what the kernel side has shipped so far.
@@ -429,20 +467,26 @@ impl Session {
     fn take_off_direct_from(&mut self, calls: u64) -> Result<(), TracerError> {
         let shared = self.hooks.hooks.iter().enumerate().filter(|(_, hook)| hook.is_shared());
         let numbers: Vec<usize> = shared.map(|(number, _)| number).collect();
+        let mut hot = BTreeMap::new();
         for number in numbers {
             if self.fates.get(number).is_none_or(|fate| fate.attached.is_err() || fate.taken_off.is_some()) {
                 continue;
             }
             let direct = self.counter("DIRECT", number)?;
-            if direct < calls {
-                continue;
+            let all = if direct < calls { 0 } else { self.counter("THROUGH_TABLE", number)? };
+            if direct >= calls && all < direct / TABLE_CALLS_SHARE {
+                hot.insert(number, (direct, all));
             }
-            let all = self.counter("THROUGH_TABLE", number)?;
-            if all < direct / TABLE_CALLS_SHARE && self.callbacks.take_off(number) {
-                let at = self.started.elapsed().as_secs_f64();
-                self.fates[number].taken_off =
-                    Some(format!("taken off after {at:.1} s: {direct} calls were direct, {all} through a table"));
-            }
+        }
+        if hot.is_empty() {
+            return Ok(());
+        }
+        let numbers: Vec<usize> = hot.keys().copied().collect();
+        for number in self.callbacks.take_off(&numbers) {
+            let at = self.started.elapsed().as_secs_f64();
+            let (direct, all) = hot[&number];
+            self.fates[number].taken_off =
+                Some(format!("taken off after {at:.1} s: {direct} calls were direct, {all} through a table"));
         }
         Ok(())
     }
@@ -473,6 +517,7 @@ impl Session {
             symbols: &self.symbols,
             btf: &self.btf,
             wanted: &self.wanted,
+            prototypes: &self.prototypes,
         });
         if !added.is_empty() {
             self.attach_callbacks(added.start)?;

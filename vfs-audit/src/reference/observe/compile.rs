@@ -262,6 +262,8 @@ impl<'c> OpCompiler<'c> {
             }
             FactReader::CalledFrom(names) => Reader::CalledFrom(names.clone()),
             FactReader::InSyscall(names) => Reader::InSyscall(names.clone()),
+            // It stacks no file systems, and its areas have no locks of their own.
+            FactReader::Within(_) | FactReader::VmaLocked(_) => Reader::Never,
             FactReader::Overlaps { role: name, op } => {
                 // Invocations are told apart by their identity role, the first one.
                 (role(name)? == 0).then_some(Reader::Overlaps(Op::named(&self.table.name, op)?))?

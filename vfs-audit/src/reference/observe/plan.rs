@@ -64,6 +64,8 @@ pub(crate) enum Reader {
     },
     CalledFrom(Vec<String>),
     InSyscall(Vec<String>),
+    /// What the reference VFS has nothing of.
+    Never,
     AllLocked(usize),
     Atomic,
     InInterrupt,

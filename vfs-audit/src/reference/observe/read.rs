@@ -223,6 +223,7 @@ pub(crate) fn now(task: &Task, reader: &Reader, objects: &Objects<'_>, arguments
         Reader::MemberEquals { role, path, value } => member(objects[*role], path)? == *value,
         Reader::CalledFrom(names) => names.iter().any(|name| task.is_in(name)),
         Reader::InSyscall(names) => names.iter().any(|name| name == task.syscall()),
+        Reader::Never => false,
         Reader::AllLocked(role) => objects[*role].pages().iter().all(|page| page.lock.raw().is_held()),
         Reader::Atomic => task.is_atomic(),
         Reader::InInterrupt => task.context() == Context::Interrupt,
@@ -278,6 +279,7 @@ pub(crate) fn before<'a>(task: &Task, reader: &Reader, plan: &Plan, objects: &Ob
         | Reader::MemberEquals { .. }
         | Reader::CalledFrom(_)
         | Reader::InSyscall(_)
+        | Reader::Never
         | Reader::AllLocked(_)
         | Reader::Atomic
         | Reader::InInterrupt
@@ -369,6 +371,7 @@ pub(crate) fn at_exit(
         | Reader::MemberEquals { .. }
         | Reader::CalledFrom(_)
         | Reader::InSyscall(_)
+        | Reader::Never
         | Reader::AllLocked(_)
         | Reader::Atomic
         | Reader::InInterrupt

@@ -4,8 +4,8 @@ use vfs_audit_common::{
     ARGUMENT_RESULT, FLAG_AND_MASK, FLAG_ATOMIC, FLAG_CALLED, FLAG_HAPPENED, FLAG_IN_INTERRUPT, FLAG_IN_RCU_WALK,
     FLAG_IN_SYSCALL, FLAG_IS_DIRECTORY, FLAG_MEMBER_EQUALS, FLAG_MEMBER_MASK, FLAG_ON_STACK, FLAG_ORDER, FLAG_PENDING,
     FLAG_PRESENT, FLAG_RESULT_EQUALS, FLAG_RESULT_ERROR_POINTER, FLAG_RESULT_MASK, FLAG_RESULT_NEGATIVE,
-    FLAG_ROLES_DIFFER, FLAG_SLEPT, FROM_ROLE, FlagReader, LOCK_FOLIO, LOCK_MUTEX, LOCK_PAGE, LOCK_RWSEM, ORDERS_MAX,
-    OrderReader, SYSCALLS_MAX, WATCH_ACQUIRE, WATCH_OBJECTS_MAX, WATCH_RELEASE, WATCH_STRAY, WATCH_UNLOCK, WatchReader,
+    FLAG_ROLES_DIFFER, FLAG_SLEPT, FLAG_VMA_LOCKED, FLAG_WITHIN, FROM_ROLE, FlagReader, LOCK_FOLIO, LOCK_MUTEX, LOCK_PAGE, LOCK_RWSEM, ORDERS_MAX,
+    OrderReader, SYSCALLS_MAX, WATCH_ACQUIRE, WATCH_FRAME, WATCH_OBJECTS_MAX, WATCH_RELEASE, WATCH_STRAY, WATCH_UNLOCK, WatchReader,
 };
 
 use super::{Compiler, chain, functions::UNLOCKING};
@@ -35,6 +35,10 @@ impl Compiler<'_> {
         let reader = self.reader(name)?;
         let is_of_exit = reader.is_of_exit();
         let flag = self.flag(reader)?;
+        let is_search = matches!(flag.kind, FLAG_ON_STACK | FLAG_IN_SYSCALL | FLAG_WITHIN);
+        if is_search && (is_of_exit || self.entry.iter().any(|(_, other)| other.kind == flag.kind)) {
+            return Err(format!("not observable: a second search for {reader} in one callback"));
+        }
         if is_of_exit {
             self.exit.push((name.to_owned(), flag));
         } else {
@@ -77,6 +81,12 @@ impl Compiler<'_> {
                 Ok(FlagReader { value: LOOKUP_RCU, ..plain(FLAG_IN_RCU_WALK) })
             }
             FactReader::InSyscall(names) => in_syscall(names),
+            FactReader::Within(op) => {
+                self.plan.watched |= WATCH_FRAME;
+                let value = self.functions.bits_of_ops(std::slice::from_ref(op))?;
+                Ok(FlagReader { value, ..plain(FLAG_WITHIN) })
+            }
+            FactReader::VmaLocked(area) => self.vma_locked(role(area)?),
             FactReader::ResultNegative => Ok(self.result(FLAG_RESULT_NEGATIVE, 0)),
             FactReader::ResultIsErrorPointer => Ok(plain(FLAG_RESULT_ERROR_POINTER)),
             FactReader::ResultEquals(value) => Ok(self.result(FLAG_RESULT_EQUALS, value.cast_unsigned())),
@@ -139,6 +149,19 @@ impl Compiler<'_> {
         let len = symbols.end_of(start).map_or(0, |end| end - start);
         let units = u16::try_from(len.div_ceil(16)).map_err(|_| format!("{function} is too long"))?;
         Ok(FlagReader { offset: units, value: start, ..plain(FLAG_ON_STACK) })
+    }
+
+    /// The lock of a role's area: an rwsem that it points to (6.4 to 6.12), or a count (later).
+    fn vma_locked(&self, a: u8) -> Result<FlagReader, String> {
+        let btf = self.ground.btf;
+        let at = |owner: &str, field: &str| -> Result<u16, String> {
+            u16::try_from(btf.offset_of(owner, &[field])?).map_err(|_| format!("{owner}.{field} lies too far in"))
+        };
+        if let Ok(offset) = at("vm_area_struct", "vm_refcnt") {
+            return Ok(FlagReader { a, b: 2, offset, ..plain(FLAG_VMA_LOCKED) });
+        }
+        let value = u64::from(at("vma_lock", "lock")?);
+        Ok(FlagReader { a, b: 1, offset: at("vm_area_struct", "vm_lock")?, value, ..plain(FLAG_VMA_LOCKED) })
     }
 
     fn order(&mut self, first: &[String], second: &[String]) -> Result<FlagReader, String> {

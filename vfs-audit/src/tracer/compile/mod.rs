@@ -7,8 +7,9 @@ mod locks;
 use std::collections::BTreeMap;
 
 use vfs_audit_common::{
-    ARGUMENT_RESULT, FLAGS_MAX, FROM_ROLE, FlagReader, HookPlan, ROLE_STEPS_MAX, ROLES_MAX, RoleReader, WATCH_EXIT,
-    WATCH_SLEEP,
+    ARGUMENT_RESULT, FLAG_IN_SYSCALL, FLAG_ON_STACK, FLAG_WITHIN, FLAGS_MAX, FROM_ROLE, INTERRUPT_FLAGS_MAX,
+    INTERRUPT_ROLES_MAX, INTERRUPT_SLOTS_MAX, FlagReader, HookPlan, ROLE_STEPS_MAX, ROLES_MAX, RoleReader, WATCH_EXIT,
+    WATCH_FRAME, WATCH_SLEEP,
 };
 
 pub(super) use functions::Functions;
@@ -18,7 +19,7 @@ use crate::{
     btf::{Btf, Prototype, Step},
     kernel::Symbols,
     observation::Point,
-    rules::{Argument, Catalogue, Demand, FactReader, Op, Read, Requirement, Role, RoleSource, Rule, Table},
+    rules::{Argument, Catalogue, Demand, FactReader, Op, Read, Requirement, Role, RoleSource, Rule, Table, glob},
 };
 
 /// Arguments that a callback receives in registers (x86-64).
@@ -102,6 +103,10 @@ impl<'a> Compiler<'a> {
         if self.plan.watched & WATCH_EXIT != 0 {
             slept = None;
         }
+        if self.plan.watched & WATCH_FRAME != 0 {
+            // What is called inside must find every invocation.
+            self.plan.watch_mask = 0;
+        }
         Ok(self.finish(structure, slot_offset, identity, slept))
     }
 
@@ -116,6 +121,13 @@ impl<'a> Compiler<'a> {
             *place = *reader;
             self.plan.reads_context |= u8::from(facts::needs_context(reader.kind));
         }
+        let number = |kind: u8| {
+            let place = self.entry.iter().position(|(_, reader)| reader.kind == kind);
+            place.map_or(0, |place| place as u8 + 1)
+        };
+        self.plan.stack_flag = number(FLAG_ON_STACK);
+        self.plan.syscall_flag = number(FLAG_IN_SYSCALL);
+        self.plan.within_flag = number(FLAG_WITHIN);
         for (place, constant) in self.plan.constants.iter_mut().zip(&self.constants) {
             *place = *constant;
         }
@@ -126,6 +138,7 @@ impl<'a> Compiler<'a> {
             arguments: self.prototype.arguments.clone(),
             slot_offset,
             identity,
+            is_of_interrupts: self.is_of_interrupts(),
             readers: self.plan,
             roles: self.roles,
             slots: self.slots,
@@ -134,6 +147,18 @@ impl<'a> Compiler<'a> {
             slept,
             told_apart_by: self.op.told_apart_by.iter().map(|c| (c.fact.clone(), c.is)).collect(),
         }
+    }
+
+    /// Whether a rule asks for interrupts or RCU callbacks.
+    fn is_of_interrupts(&self) -> bool {
+        let mut facts = self.op.facts.iter().map(|fact| &fact.reader);
+        let asks = facts.any(|reader| matches!(reader, FactReader::InInterrupt | FactReader::InRcuCallback));
+        // What the small program for interrupts has room for.
+        let fits = self.roles.len() <= INTERRUPT_ROLES_MAX
+            && self.entry.len() <= INTERRUPT_FLAGS_MAX
+            && self.slots.len() <= INTERRUPT_SLOTS_MAX
+            && self.exit.is_empty();
+        asks && fits
     }
 
     /// Where the operations table and the superblock of a call are.
@@ -283,6 +308,14 @@ impl<'a> Compiler<'a> {
         if watched != 0 {
             self.watch(rule, watched);
         }
+        for known in &self.ground.catalogue.exceptions {
+            if !known.when.is_empty() && glob::matches(&known.rule, &rule.id) {
+                for condition in &known.when {
+                    // Without it the case is not known for what it is, and reported.
+                    let _ = self.add_fact(&condition.fact);
+                }
+            }
+        }
         Ok(())
     }
 
@@ -300,7 +333,7 @@ impl<'a> Compiler<'a> {
             }
         }
         // Two rules that watch: what both speak of is in both masks.
-        self.plan.watch_mask = if self.plan.watched == 0 { mask } else { self.plan.watch_mask & mask };
+        self.plan.watch_mask = if self.plan.watched & (WATCH_EXIT | WATCH_SLEEP) == 0 { mask } else { self.plan.watch_mask & mask };
         self.plan.watched |= watched;
     }
 

@@ -1,0 +1,74 @@
+//! Callbacks that interrupts call: by trampolines, since a kprobe's program is not run while another one runs on the CPU.
+//!
+//! What the interrupted task has in its table is not the interrupt's, and may just be in use by the program that was
+//! interrupted: everything lies in a scratch of the CPU's, and locks are known by their words alone. The program is small,
+//! since the kernel proves it once for each function.
+
+use aya_ebpf::{EbpfContext as _, macros::fentry, programs::FEntryContext};
+use vfs_audit_common::{Control, INTERRUPT_FLAGS_MAX, INTERRUPT_ROLES_MAX, INTERRUPT_SLOTS_MAX, Loss, ObservationKey, TaskLocks};
+
+use crate::{
+    callback::{count_in_table, hook_by_address},
+    context::Context,
+    event, facts,
+    locks::return_address_at,
+    maps::{INTERRUPTS, PLANS, enabled, lose},
+    memory::fast_u64,
+    task,
+};
+
+/// Counts the invocation.
+///
+/// # Safety
+/// `scratch` is a live map value that no other program uses meanwhile.
+#[inline(always)]
+unsafe fn observe(ctx: &FEntryContext, control: &'static Control, scratch: *mut TaskLocks) {
+    let Some(hook) = hook_by_address(ctx.as_ptr()) else { return lose(Loss::PlanMissing) };
+    let Some(plan) = PLANS.get(hook) else { return lose(Loss::PlanMissing) };
+    // SAFETY: by the caller.
+    unsafe {
+        // Verifier: through a map value, pointers become numbers.
+        let stack_pointer = facts::blur(scratch, return_address_at(ctx));
+        let (first, second): (u64, u64) = (ctx.arg(0), 0);
+        let first = facts::blur(scratch, first);
+        let args: facts::Args = [first, second, 0, 0, 0, 0, 0, 0];
+        facts::roles::<INTERRUPT_ROLES_MAX>(plan, &args, scratch, false);
+        let table = facts::object(plan, &plan.table, &args, scratch);
+        if !facts::is_in_table(plan, table) {
+            return;
+        }
+        let sb = facts::object(plan, &plan.sb, &args, scratch);
+        let context = Context { control, task: task::current(), processor_flags: u64::MAX, stack_pointer };
+        let key = ObservationKey {
+            hook: hook as u16,
+            history_complete: 0,
+            point: 0,
+            flags: facts::flags::<INTERRUPT_FLAGS_MAX>(plan, &args, scratch, &context, sb),
+            caller: fast_u64(stack_pointer),
+            table,
+            sb,
+            slots: facts::slots::<INTERRUPT_SLOTS_MAX>(plan, scratch, &context).to_le_bytes(),
+        };
+        if count_in_table(&key) {
+            event::first_sight(ctx, &key, scratch);
+        }
+    }
+}
+
+/// The entry of a callback that interrupts call; its first argument is all that is read.
+#[fentry(function = "vfs_create")]
+pub(crate) fn callback_interrupt(ctx: FEntryContext) -> i32 {
+    let Some(control) = enabled().filter(|control| control.tgid == 0) else { return 0 };
+    let Some(scratch) = INTERRUPTS.get_ptr_mut(0) else { return 0 };
+    // SAFETY: a per-CPU map value; an interrupt in the middle of another one's program finds it in use.
+    unsafe {
+        if core::ptr::read_volatile(&raw const (*scratch).task) != 0 {
+            lose(Loss::InterruptNested);
+            return 0;
+        }
+        core::ptr::write_volatile(&raw mut (*scratch).task, 1);
+        observe(&ctx, control, scratch);
+        core::ptr::write_volatile(&raw mut (*scratch).task, 0);
+    }
+    0
+}
