@@ -10,6 +10,7 @@ pub mod kernels;
 mod natural_order;
 pub mod process;
 pub mod setup;
+pub mod stress;
 pub mod test;
 pub mod toolchain;
 pub mod vm;
