@@ -29,7 +29,7 @@ pub(crate) struct Load<'a> {
 
 /// Sizes that fit the guests' drives; by default, some stressors write a gigabyte.
 const SIZES: &[&str] = &[
-    "--hdd-bytes", "16M", "--iomix-bytes", "16M", "--fallocate-bytes", "16M", "--copy-file-bytes", "8M", "--sync-file-bytes", "8M",
+    "--hdd-bytes", "16M", "--iomix-bytes", "16M", "--fallocate-bytes", "16M", "--copy-file-bytes", "128M", "--sync-file-bytes", "8M",
     "--chdir-dirs", "256",
 ];
 
