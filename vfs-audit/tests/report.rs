@@ -12,8 +12,8 @@ use vfs_audit::observation::{Observation, Point, Route};
 use vfs_audit::report::baseline::Baseline;
 use vfs_audit::report::date::Date;
 use vfs_audit::report::{
-    Addresses, ByFileSystem, Exit, Report, Style, Terms, escape, exit_code, render_json, render_json_lines, render_junit,
-    render_ktap, render_sarif, render_schema, render_table,
+    Addresses, ByFileSystem, Exit, Report, Style, Terms, escape, exit_code, render_json, render_json_lines,
+    render_junit, render_ktap, render_sarif, render_schema, render_table,
 };
 
 const BASELINE: &str = r#"

@@ -167,7 +167,9 @@ pub fn named(argument: &str) -> Result<Vec<Kernel>> {
 fn series(name: &str) -> Result<&'static Series> {
     let names = || SERIES.iter().map(|series| series.name).collect::<Vec<_>>().join(", ");
     let found = SERIES.iter().find(|series| series.name == name);
-    found.with_context(|| format!("unknown kernel {name}\nhint: one of {}, {LOCKDEP}, all, or the path of a bzImage", names()))
+    found.with_context(|| {
+        format!("unknown kernel {name}\nhint: one of {}, {LOCKDEP}, all, or the path of a bzImage", names())
+    })
 }
 
 fn newest(series: &Series, directory: &Path) -> Result<Kernel> {

@@ -5,6 +5,7 @@ pub mod archive;
 pub mod audit;
 pub mod bench;
 pub mod build;
+pub mod coverage;
 pub mod kernel_module;
 pub mod kernels;
 mod natural_order;

@@ -1,6 +1,10 @@
 //! A live run from its start to its end, for `run` and `record`: the session, the audited command, the signals.
 
-use std::{collections::BTreeMap, os::unix::process::ExitStatusExt as _, time::{Duration, Instant}};
+use std::{
+    collections::BTreeMap,
+    os::unix::process::ExitStatusExt as _,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context as _;
 use tokio::{

@@ -6,7 +6,9 @@ use vfs_audit::checker::{Disagreement, Evidence, Excepted, Findings, RuleVerdict
 use vfs_audit::observation::{
     Example, Held, LockEvidence, LockReading, Observation, Point, Route, Task, Tracked, Word,
 };
-use vfs_audit::report::{AuditedCommand, ByFileSystem, HookState, HookStatus, KernelInfo, Loss, Report, Source, Timing, Tracker};
+use vfs_audit::report::{
+    AuditedCommand, ByFileSystem, HookState, HookStatus, KernelInfo, Loss, Report, Source, Timing, Tracker,
+};
 
 /// A name with a line break, terminal escapes and a bidirectional override in it.
 pub(crate) const EVIL: &str = "evil\n\x1b[2J\u{202e}<b>&\u{9b}1m";

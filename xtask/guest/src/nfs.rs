@@ -12,7 +12,7 @@ use crate::mounts;
 const EXPORTED: &str = "/run/nfs-export";
 /// A time that never comes: when an answer is no longer valid.
 const NEVER: &str = "2147483647";
-/// `NFSEXP_FSID | NFSEXP_NOSUBTREECHECK | NFSEXP_INSECURE_PORT`: the root of NFSv4's name space, written to by root.
+/// `NFSEXP_FSID | NFSEXP_NOSUBTREECHECK | NFSEXP_INSECURE_PORT`: the root of what NFS clients see, written to by root.
 const EXPORT_FLAGS: u32 = 0x2000 | 0x400 | 0x2;
 const NOBODY: u32 = 65534;
 /// `FSID_NUM` with the number 0, as file handles carry it.
@@ -34,7 +34,8 @@ pub(crate) fn serve(drive: &Path) -> io::Result<()> {
         write(&format!("/proc/net/rpc/{cache}/channel"), &format!("{answer}\n"))?;
     }
     // Earlier versions need a portmapper and a lock daemon.
-    write("/proc/fs/nfsd/versions", "-2 -3 +4 +4.1 +4.2\n").or_else(|_| write("/proc/fs/nfsd/versions", "-3 +4 +4.1 +4.2\n"))?;
+    write("/proc/fs/nfsd/versions", "-2 -3 +4 +4.1 +4.2\n")
+        .or_else(|_| write("/proc/fs/nfsd/versions", "-3 +4 +4.1 +4.2\n"))?;
     // There is no client of an earlier boot to wait for. The kernel waits all the same, since without a daemon it cannot know:
     // for as short a time as it allows.
     write("/proc/fs/nfsd/nfsv4leasetime", SECONDS_LEAST)?;

@@ -61,6 +61,8 @@ pub struct Row {
     pub fs: String,
     /// Stressors that did something.
     pub ran: Vec<String>,
+    /// Stressors that came to nothing in their time.
+    pub idle: Vec<String>,
     /// Stressors that stress-ng skipped, with its reason.
     pub skipped: std::collections::BTreeMap<String, String>,
     /// What stress-ng calls failures of the system.
@@ -169,6 +171,7 @@ impl Row {
             kernel: release.to_owned(),
             fs: kind.to_owned(),
             ran: stressors.ran.into_iter().collect(),
+            idle: stressors.idle.into_iter().collect(),
             skipped: stressors.skipped,
             failures: stressors.failures,
             invocations: 0,
@@ -201,10 +204,11 @@ impl Row {
 
     fn line(&self) -> String {
         let mut line = format!(
-            "{} {}: {} stressors ran, {} skipped, {} failures; {} invocations, {} violations, {} suspected, lost {}, exit {}",
+            "{} {}: {} stressors ran, {} idle, {} skipped, {} failures; {} invocations, {} violations, {} suspected, lost {}, exit {}",
             self.kernel,
             self.fs,
             self.ran.len(),
+            self.idle.len(),
             self.skipped.len(),
             self.failures.len(),
             self.invocations,
@@ -258,7 +262,10 @@ mod tests {
     #[test]
     fn a_line_has_every_figure_and_every_trouble() {
         let line = Row { lost: 3, exit: 3, trouble: Some("no report".into()), ..row() }.line();
-        assert!(line.starts_with("6.12.1 xfs: 1 stressors ran, 0 skipped, 0 failures; 0 invocations"), "{line}");
+        assert!(
+            line.starts_with("6.12.1 xfs: 1 stressors ran, 0 idle, 0 skipped, 0 failures; 0 invocations"),
+            "{line}"
+        );
         assert!(line.contains("lost 3, exit 3\n    TROUBLE: no report"), "{line}");
     }
 }

@@ -57,7 +57,12 @@ const MAKERS: &[Maker] = &[
     // What the guest's NFS server exports.
     Maker { kind: "nfs", program: "mke2fs", package: "e2fsprogs", arguments: EXT4 },
     Maker { kind: "squashfs", program: "mksquashfs", package: "squashfs-tools", arguments: SQUASHFS },
-    Maker { kind: "iso9660", program: "genisoimage", package: "genisoimage", arguments: &["-quiet", "-R", "-o", IMAGE, TREE] },
+    Maker {
+        kind: "iso9660",
+        program: "genisoimage",
+        package: "genisoimage",
+        arguments: &["-quiet", "-R", "-o", IMAGE, TREE],
+    },
     Maker { kind: "ntfs3", program: "mkfs.ntfs", package: "ntfs-3g", arguments: &["-q", "-F", "-Q"] },
 ];
 /// File systems that live in memory, on others, or in a server.

@@ -12,8 +12,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AuditedCommand, BaselineUse, ByFileSystem, Exit, HookStatus, KernelInfo, Loss, Recording, Report, SCHEMA_VERSION, Source,
-    Timing, escape, exit_code,
+    AuditedCommand, BaselineUse, ByFileSystem, Exit, HookStatus, KernelInfo, Loss, Recording, Report, SCHEMA_VERSION,
+    Source, Timing, escape, exit_code,
 };
 use crate::checker;
 
