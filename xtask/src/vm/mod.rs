@@ -20,7 +20,7 @@ use anyhow::{Result, ensure};
 use crate::build;
 use crate::kernels::{self, Kernel};
 
-pub use modules::file_systems;
+pub use modules::{file_systems, module_files};
 pub use qemu::Accel;
 pub use run::{End, Outcome};
 

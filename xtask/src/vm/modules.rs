@@ -127,6 +127,17 @@ pub fn file_systems(kernel: &Kernel) -> Result<Vec<&'static str>> {
     Ok(disks::kinds().filter(|kind| index.has_filesystem(kind)).collect())
 }
 
+/// The contents of the module `name` and of all that it needs, in the order in which to load them; built-in ones have none.
+///
+/// # Errors
+/// A kernel without modules, or without this one.
+pub fn module_files(kernel: &Kernel, name: &str) -> Result<Vec<Vec<u8>>> {
+    let directory = kernel.modules.as_ref().with_context(|| format!("{} has no modules", kernel.release))?;
+    let index = Index::read(directory)?;
+    index.ensure_known(&[name.to_owned()])?;
+    index.load_order(&[name]).iter().map(|file| content(&directory.join(file))).collect()
+}
+
 /// The modules that a file system type needs, beside what `modules.dep` knows.
 pub(crate) fn of_filesystem(kind: &str) -> Vec<&str> {
     match kind {
