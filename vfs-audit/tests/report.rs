@@ -328,11 +328,11 @@ fn invocations_by_file_system_add_up_to_those_by_op() {
 fn only_what_is_judged_is_counted_by_file_system() {
     let mut by_fs = ByFileSystem::default();
     let called = sample::observation("create");
-    by_fs.tally(&called);
-    by_fs.tally(&called);
-    by_fs.tally(&Observation { point: Point::Exit, ..called.clone() });
-    by_fs.tally(&Observation { route: Route::Direct, ..called.clone() });
-    by_fs.tally(&Observation { fs: "xfs".into(), count: u64::MAX, ..called });
+    by_fs.tally("create", &called);
+    by_fs.tally("create", &called);
+    by_fs.tally("create", &Observation { point: Point::Exit, ..called.clone() });
+    by_fs.tally("create", &Observation { route: Route::Direct, ..called.clone() });
+    by_fs.tally("create", &Observation { fs: "xfs".into(), count: u64::MAX, ..called });
     let expected = sample::names(&[("ext4", 34), ("xfs", u64::MAX)]);
     assert_eq!(by_fs.0["inode_operations.create"], expected);
     assert_eq!(by_fs.0.len(), 1);

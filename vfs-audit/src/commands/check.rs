@@ -128,7 +128,7 @@ fn feed(args: &CheckArgs, opened: Opened, checker: &mut Checker, sum: &mut Sum) 
     let take = |observation: &Observation| {
         if args.filters.wants(observation) {
             sum.tracker.tally(observation);
-            sum.invocations_by_fs.tally(observation);
+            sum.invocations_by_fs.tally(checker.op_of(observation), observation);
             checker.feed(observation);
         }
     };

@@ -216,7 +216,7 @@ fn report(args: &ReferenceArgs, catalogue: &Catalogue, run: Run) -> Report {
     let (mut tracker, mut invocations_by_fs) = (Tracker::default(), ByFileSystem::default());
     for observation in run.observations.iter().filter(|observation| args.filters.wants(observation)) {
         tracker.tally(observation);
-        invocations_by_fs.tally(observation);
+        invocations_by_fs.tally(checker.op_of(observation), observation);
         checker.feed(observation);
     }
     let mut findings = checker.finish();

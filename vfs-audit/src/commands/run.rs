@@ -38,7 +38,7 @@ pub fn run(args: &RunArgs) -> anyhow::Result<Exit> {
     let wanted = outcome.brought.observations.iter().filter(|observation| args.filters.wants(observation));
     let mut invocations_by_fs = ByFileSystem::default();
     wanted.for_each(|observation| {
-        invocations_by_fs.tally(observation);
+        invocations_by_fs.tally(checker.op_of(observation), observation);
         checker.feed(observation);
     });
     let mut findings: Findings = checker.finish();

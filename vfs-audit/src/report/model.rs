@@ -113,12 +113,12 @@ impl Tracker {
 pub struct ByFileSystem(pub BTreeMap<String, BTreeMap<String, u64>>);
 
 impl ByFileSystem {
-    /// Adds the invocations of one observation: those that the checker counts, which are the ones that can be judged.
-    pub fn tally(&mut self, observation: &Observation) {
+    /// Adds the invocations of one observation, for the op that the checker counts them for: those that can be judged.
+    pub fn tally(&mut self, op: &str, observation: &Observation) {
         if observation.point != Point::Entry || observation.route == Route::Direct || observation.count == 0 {
             return;
         }
-        let op = format!("{}.{}", observation.table, observation.op);
+        let op = format!("{}.{op}", observation.table);
         let count = self.0.entry(op).or_default().entry(observation.fs.clone()).or_default();
         *count = count.saturating_add(observation.count);
     }

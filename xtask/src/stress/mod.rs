@@ -18,7 +18,7 @@ use crate::kernels::{self, Kernel, NotAtHand};
 use crate::vm::{End, Outcome, Vm, file_systems};
 use crate::workspace;
 
-use stressors::{CLASS, LEFT_OUT, Load, Stressors};
+use stressors::{CLASS, LEFT_OUT, Load, Stressors, lacking};
 
 const DAEMON_IN_GUEST: &str = "/usr/local/bin/vfs-audit";
 /// Beyond the stressors' own time: boot, attaching and detaching on kernels where that is slow, and stressors that end late.
@@ -145,8 +145,7 @@ fn stress(args: &Args, kernel: Kernel, daemon: &Path) -> Result<Vec<Row>> {
 
 /// The guest's command for one file system.
 fn audit(kind: &str, args: &Args) -> String {
-    let directory = format!("/mnt/{kind}");
-    let load = Load { directory: &directory, only: &args.only, seconds: args.seconds }.command().join(" ");
+    let load = Load { fs: kind, only: &args.only, seconds: args.seconds }.command().join(" ");
     format!(
         "vfs-audit run --format json -o /out/{kind}.json --also table:/out/{kind}.txt -- sh -c '{load} > /out/{kind}.log 2>&1' \
          2> /out/{kind}.err; true"
@@ -166,7 +165,8 @@ impl Row {
         row
     }
 
-    fn of(kind: &str, release: &str, stressors: Stressors) -> Self {
+    fn of(kind: &str, release: &str, mut stressors: Stressors) -> Self {
+        stressors.skipped.extend(lacking(kind).map(|(name, why)| (name.to_owned(), format!("{name}: {why}"))));
         Self {
             kernel: release.to_owned(),
             fs: kind.to_owned(),

@@ -85,11 +85,19 @@ pub(crate) const WIDE: &[&str] = &[
     "xattr",
 ];
 
-/// A load of stress-ng's on one directory.
+/// File systems, and stressors that each cannot carry, with the reason; stress-ng would end with a failure.
+pub(crate) const CANNOT: &[(&[&str], &[&str], &str)] = &[
+    (&["vfat", "exfat"], &["link", "symlink"], "no links"),
+    (&["vfat", "exfat"], &["xattr"], "no extended attributes"),
+    (&["vfat", "exfat", "nfs"], &["fiemap"], "no fiemap"),
+    (&["nfs"], &["dentry"], "minutes to make and remove its names, each a message to the server"),
+];
+
+/// A load of stress-ng's on one file system under `/mnt`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Load<'a> {
-    /// The directory.
-    pub(crate) directory: &'a str,
+    /// Its type.
+    pub(crate) fs: &'a str,
     /// Stressors to run; all of the class but [`LEFT_OUT`] if there are none.
     pub(crate) only: &'a [String],
     /// Seconds for each.
@@ -110,14 +118,18 @@ const SIZES: &[&str] = &[
     "8M",
     "--chdir-dirs",
     "256",
+    "--dentries",
+    "256",
+    "--dir-dirs",
+    "256",
 ];
 
 impl Load<'_> {
     /// The command with its arguments: two of each stressor at once, one kind after the other.
     pub(crate) fn command(&self) -> Vec<String> {
-        let seconds = self.seconds.to_string();
+        let (seconds, directory) = (self.seconds.to_string(), format!("/mnt/{}", self.fs));
         let mut words =
-            vec!["stress-ng", "--temp-path", self.directory, "--timeout", &seconds, "--oomable", "--metrics-brief"];
+            vec!["stress-ng", "--temp-path", &directory, "--timeout", &seconds, "--oomable", "--metrics-brief"];
         words.extend(SIZES);
         let excluded = CLASS.iter().filter(|name| !self.runs(name)).copied().collect::<Vec<_>>().join(",");
         words.extend(["--class", "filesystem", "--sequential", "2", "--exclude", &excluded]);
@@ -126,8 +138,15 @@ impl Load<'_> {
 
     fn runs(&self, name: &str) -> bool {
         let is_left_out = LEFT_OUT.iter().any(|(left_out, _)| *left_out == name);
-        if self.only.is_empty() { !is_left_out } else { self.only.iter().any(|only| only == name) }
+        let is_wanted = if self.only.is_empty() { !is_left_out } else { self.only.iter().any(|only| only == name) };
+        is_wanted && !lacking(self.fs).any(|(stressor, _)| stressor == name)
     }
+}
+
+/// Stressors that a file system cannot carry, with the reason.
+pub(crate) fn lacking(fs: &str) -> impl Iterator<Item = (&'static str, &'static str)> {
+    let of_fs = CANNOT.iter().filter(move |(kinds, ..)| kinds.contains(&fs));
+    of_fs.flat_map(|(_, stressors, why)| stressors.iter().map(move |stressor| (*stressor, *why)))
 }
 
 /// What became of the stressors, as stress-ng's log says.
@@ -194,10 +213,19 @@ stress-ng: metrc: [77] access           9295016.19 access calls per sec (geometi
     }
 
     #[test]
+    fn a_file_system_is_spared_what_it_cannot_carry() {
+        let command = Load { fs: "vfat", only: &["link".into(), "dir".into()], seconds: 1 }.command();
+        assert!(command.last().unwrap().split(',').any(|name| name == "link"), "{command:?}");
+        for (kinds, stressors, why) in CANNOT {
+            assert!(stressors.iter().all(|name| CLASS.contains(name)) && !kinds.is_empty() && !why.is_empty());
+        }
+    }
+
+    #[test]
     fn a_chosen_stressor_runs_alone_and_one_that_is_left_out_does_not_run_by_itself() {
         let only = ["xattr".to_owned()];
         let excluded = |only| {
-            let words = Load { directory: "/mnt/xfs", only, seconds: 2 }.command();
+            let words = Load { fs: "xfs", only, seconds: 2 }.command();
             words.last().unwrap().split(',').map(str::to_owned).collect::<Vec<_>>()
         };
         assert_eq!(excluded(&only).len(), CLASS.len() - 1);

@@ -36,8 +36,7 @@ fn case(name: &str, filesystems: &'static [&'static str]) -> Case {
 fn command(filesystems: &[&str]) -> String {
     let only: Vec<String> = WIDE.iter().map(ToString::to_string).collect();
     let on = |kind: &&str| {
-        let directory = format!("/mnt/{kind}");
-        let load = Load { directory: &directory, only: &only, seconds: SECONDS }.command().join(" ");
+        let load = Load { fs: kind, only: &only, seconds: SECONDS }.command().join(" ");
         format!("({load} > /out/{kind}.log 2>&1 || echo {kind} >> /out/failed) &")
     };
     let loads = filesystems.iter().map(on).collect::<Vec<_>>().join(" ");
