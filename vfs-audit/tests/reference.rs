@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 use std::process::Command;
 
-use vfs_audit::checker::{Findings, Options, check};
+use vfs_audit::checker::{Checker, Findings, Options, check};
 use vfs_audit::reference::{self, Config, FaultKind, Run, Workload, Wrongdoing, mutant};
+use vfs_audit::report::ByFileSystem;
 use vfs_audit::rules::{Catalogue, Standing};
 
 const RULES: &str = "v5.15-seed";
@@ -161,4 +162,24 @@ fn a_recorded_reference_run_is_checked_like_any_recording() {
     assert_eq!(checked.status.code(), Some(0), "{}", String::from_utf8_lossy(&checked.stderr));
     let text = String::from_utf8_lossy(&checked.stdout).into_owned();
     assert!(text.contains("v5.15-seed") && text.contains("0 rules violated"), "{text}");
+}
+
+#[test]
+fn invocations_by_file_system_add_up_to_what_the_checker_counts() {
+    let catalogue = catalogue();
+    let run = run(&catalogue, Workload::Each, 1, 5_000, 1);
+    let mut checker = Checker::new(&catalogue, Options::default());
+    let mut by_fs = ByFileSystem::default();
+    // One function for two ops: which of them a call was for, its facts tell.
+    let mut observations = run.observations;
+    for observation in observations.iter_mut().filter(|observation| observation.op == "rmdir") {
+        observation.op = "unlink".into();
+        observation.also = vec!["rmdir".into()];
+    }
+    for observation in &observations {
+        by_fs.tally(checker.op_of(observation), observation);
+        checker.feed(observation);
+    }
+    let sums: BTreeMap<_, u64> = by_fs.0.iter().map(|(op, by_fs)| (op.clone(), by_fs.values().sum())).collect();
+    assert_eq!(sums, checker.finish().invocations);
 }

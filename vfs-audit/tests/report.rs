@@ -8,11 +8,12 @@ mod sample;
 mod schema;
 
 use vfs_audit::checker::Findings;
+use vfs_audit::observation::{Observation, Point, Route};
 use vfs_audit::report::baseline::Baseline;
 use vfs_audit::report::date::Date;
 use vfs_audit::report::{
-    Addresses, Exit, Report, Style, Terms, escape, exit_code, render_json, render_json_lines, render_junit,
-    render_ktap, render_sarif, render_schema, render_table,
+    Addresses, ByFileSystem, Exit, Report, Style, Terms, escape, exit_code, render_json, render_json_lines,
+    render_junit, render_ktap, render_sarif, render_schema, render_table,
 };
 
 const BASELINE: &str = r#"
@@ -311,4 +312,28 @@ fn a_baseline_that_says_too_little_or_too_much_is_refused() {
     ] {
         assert!(Baseline::parse(text).is_err(), "{text}");
     }
+}
+
+#[test]
+fn invocations_by_file_system_add_up_to_those_by_op() {
+    let report: serde_json::Value = serde_json::from_str(&render_json(&concluded(&[])).unwrap()).unwrap();
+    let by_fs = report["invocations_by_fs"].as_object().unwrap();
+    for (op, count) in report["invocations"].as_object().unwrap() {
+        let sum: u64 = by_fs[op].as_object().unwrap().values().map(|count| count.as_u64().unwrap()).sum();
+        assert_eq!(Some(sum), count.as_u64(), "{op}");
+    }
+}
+
+#[test]
+fn only_what_is_judged_is_counted_by_file_system() {
+    let mut by_fs = ByFileSystem::default();
+    let called = sample::observation("create");
+    by_fs.tally("create", &called);
+    by_fs.tally("create", &called);
+    by_fs.tally("create", &Observation { point: Point::Exit, ..called.clone() });
+    by_fs.tally("create", &Observation { route: Route::Direct, ..called.clone() });
+    by_fs.tally("create", &Observation { fs: "xfs".into(), count: u64::MAX, ..called });
+    let expected = sample::names(&[("ext4", 34), ("xfs", u64::MAX)]);
+    assert_eq!(by_fs.0["inode_operations.create"], expected);
+    assert_eq!(by_fs.0.len(), 1);
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use regex_lite::Regex;
 
 use crate::natural_order;
@@ -91,6 +91,44 @@ impl Archive {
         fs::create_dir_all(destination).with_context(|| format!("creating {}", destination.display()))?;
         process::output(Command::new("dpkg").arg("-x").arg(package_file).arg(destination))?;
         Ok(())
+    }
+
+    /// Downloads `package` with everything that it depends on, and unpacks all of it below `destination`.
+    ///
+    /// # Errors
+    /// As for [`Self::download_and_unpack`].
+    pub fn download_and_unpack_all(&self, package: &str, destination: &Path) -> Result<()> {
+        let scratch = Scratch::below(&self.directory)?;
+        if self.download_all(package, scratch.path()).is_err() {
+            self.update()?;
+            self.download_all(package, scratch.path())?;
+        }
+        fs::create_dir_all(destination).with_context(|| format!("creating {}", destination.display()))?;
+        let files = fs::read_dir(scratch.path())?.flatten().map(|entry| entry.path());
+        let packages: Vec<PathBuf> = files.filter(|path| path.extension().is_some_and(|e| e == "deb")).collect();
+        ensure!(!packages.is_empty(), "apt-get downloaded nothing for {package}");
+        for file in packages {
+            process::output(Command::new("dpkg").arg("-x").arg(file).arg(destination))?;
+        }
+        Ok(())
+    }
+
+    /// To a system on which nothing is installed, apt offers the package with all that it needs.
+    fn download_all(&self, package: &str, directory: &Path) -> Result<()> {
+        eprintln!("fetching {package} and what it needs from Debian {}", self.suite.name);
+        let nothing_installed = directory.join("status");
+        fs::write(&nothing_installed, "")?;
+        fs::create_dir_all(directory.join("partial"))?;
+        let mut apt = self.apt("apt-get");
+        for (name, path) in [
+            ("Dir::State::status", &nothing_installed),
+            ("Dir::State::extended_states", &directory.join("extended_states")),
+            ("Dir::Cache::archives", &directory.to_path_buf()),
+        ] {
+            apt.arg("-o").arg(format!("{name}={}", path.display()));
+        }
+        apt.args(["install", "--yes", "--no-install-recommends", "--download-only", package]);
+        process::output(&mut apt).map(drop)
     }
 
     fn download(&self, package: &str, directory: &Path) -> Result<()> {

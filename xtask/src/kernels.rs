@@ -1,5 +1,7 @@
-//! The kernels to test on: Debian's cloud flavour of several series, fetched once and kept in the cache.
+//! The kernels to test on, fetched once and kept in the cache: Debian's cloud flavour of several series, the plain flavour of
+//! one, and a kernel with lockdep where one is at hand.
 
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -18,6 +20,12 @@ const KERNEL_AGE_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 const COMPLETE: &str = "complete";
 /// Names of the kernels that `all` stands for.
 pub const ALL: &[&str] = &["6.1", "6.12", "6.18", "7.3"];
+/// The plain flavour, whose modules include file systems that the cloud flavour lacks.
+pub const PLAIN: &str = "6.12-amd64";
+/// Names a kernel that checks its own locks, everything built in.
+pub const LOCKDEP: &str = "lockdep";
+/// Where that kernel lies, relative to the repository: it is no package of Debian's.
+const LOCKDEP_IMAGE: &str = "../shared/kernels/lockdep-6.12/vmlinuz";
 
 /// A kernel that can be booted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +71,12 @@ const SERIES: &[Series] = &[
         packages: &["linux-image-"],
     },
     Series {
+        name: PLAIN,
+        suite: archive::BOOKWORM,
+        release: r"6\.12\.[0-9]+\+deb[0-9.]+-amd64",
+        packages: &["linux-image-"],
+    },
+    Series {
         name: "6.18",
         suite: archive::TRIXIE_BACKPORTS,
         release: r"6\.18\.[0-9]+\+deb[0-9.]+-cloud-amd64",
@@ -84,11 +98,31 @@ pub fn suite(name: &str) -> Result<&'static Suite> {
     series(name).map(|series| &series.suite)
 }
 
-/// The newest kernel of series `name` ("6.12"), from the cache or from Debian's archive.
+/// A kernel that is used where it is at hand, and is not.
+///
+/// An error to look for with `downcast_ref`: a reason to leave a run out.
+#[derive(Debug)]
+pub struct NotAtHand {
+    path: PathBuf,
+}
+
+impl fmt::Display for NotAtHand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the kernel {} is not at hand", self.path.display())
+    }
+}
+
+impl std::error::Error for NotAtHand {}
+
+/// The newest kernel of series `name` ("6.12"), from the cache or from Debian's archive; or the one with lockdep.
 ///
 /// # Errors
-/// An unknown series, or a kernel that cannot be fetched and is not in the cache.
+/// An unknown series, a kernel that cannot be fetched and is not in the cache, or [`NotAtHand`].
 pub fn fetch(name: &str) -> Result<Kernel> {
+    if name == LOCKDEP {
+        let path = workspace::root().join(LOCKDEP_IMAGE);
+        return if path.is_file() { from_file(&path) } else { Err(NotAtHand { path }.into()) };
+    }
     let series = series(name)?;
     let directory = workspace::cache_dir()?.join("kernels").join(name);
     let _lock = Lock::acquire(&directory.join("lock"))?;
@@ -118,7 +152,7 @@ pub fn from_file(path: &Path) -> Result<Kernel> {
     Ok(Kernel { release, vmlinuz, modules: None, config: config.is_file().then_some(config) })
 }
 
-/// The kernels that a `--kernel` argument names: a series, `all`, or a file.
+/// The kernels that a `--kernel` argument names: a series, `all`, `lockdep`, or a file.
 ///
 /// # Errors
 /// As for [`fetch`] and [`from_file`].
@@ -133,7 +167,9 @@ pub fn named(argument: &str) -> Result<Vec<Kernel>> {
 fn series(name: &str) -> Result<&'static Series> {
     let names = || SERIES.iter().map(|series| series.name).collect::<Vec<_>>().join(", ");
     let found = SERIES.iter().find(|series| series.name == name);
-    found.with_context(|| format!("unknown kernel {name}\nhint: one of {}, all, or the path of a bzImage", names()))
+    found.with_context(|| {
+        format!("unknown kernel {name}\nhint: one of {}, {LOCKDEP}, all, or the path of a bzImage", names())
+    })
 }
 
 fn newest(series: &Series, directory: &Path) -> Result<Kernel> {
@@ -218,6 +254,10 @@ mod tests {
         assert!(matches("6.12", "6.12.117+deb12-cloud-amd64"));
         assert!(!matches("6.12", "6.12.117+deb12-cloud-amd64-unsigned"));
         assert!(!matches("6.12", "6.12.117+deb12-rt-amd64"));
+        assert!(!matches("6.12", "6.12.117+deb12-amd64"));
+        assert!(matches(PLAIN, "6.12.117+deb12-amd64"));
+        assert!(!matches(PLAIN, "6.12.117+deb12-cloud-amd64") && !matches(PLAIN, "6.12.117+deb12-rt-amd64"));
+        assert!(!matches(PLAIN, "6.12.117+deb12-amd64-unsigned"));
         assert!(matches("7.3", "7.3.4+deb13-cloud-amd64"));
         assert!(!matches("5.10", "5.10.0-46-cloud-amd64-unsigned"));
     }
@@ -225,7 +265,7 @@ mod tests {
     #[test]
     fn an_unknown_series_is_refused_with_the_known_ones() {
         let error = format!("{:#}", fetch("2.6").unwrap_err());
-        assert!(error.contains("5.10, 6.1, 6.12, 6.18, 7.3"), "{error}");
+        assert!(error.contains("5.10, 6.1, 6.12, 6.12-amd64, 6.18, 7.3, lockdep, all"), "{error}");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use xtask::{audit, bench, build, setup, test, vm};
+use xtask::{audit, bench, build, coverage, setup, stress, test, vm};
 
 /// Set-up, build, VM harness, audit and test of vfs-audit.
 #[derive(Debug, Parser)]
@@ -27,6 +27,10 @@ enum Task {
     Test(test::Args),
     /// Measure what an audit costs, in instructions of a guest.
     Bench(bench::Args),
+    /// Audit each kernel under every load, and print what was reached of its document's ops and rules.
+    Coverage(coverage::Args),
+    /// Audit each kernel and file system under the load of stress-ng.
+    Stress(stress::Args),
     /// Run a command in a VM on a kernel of Debian's, or your own.
     Vm(vm::Args),
     /// Build a kernel module, by default the faulty one of the live tests, for a kernel of Debian's.
@@ -57,6 +61,8 @@ fn perform(task: Task) -> Result<i32> {
         Task::Audit(args) => audit::run(&args),
         Task::Test(args) => test::run(&args),
         Task::Bench(args) => bench::run(&args),
+        Task::Coverage(args) => coverage::run(&args),
+        Task::Stress(args) => stress::run(&args),
         Task::Vm(args) => vm::run(&args),
         Task::Module(args) => xtask::kernel_module::run(&args).map(|()| 0),
     }

@@ -45,6 +45,12 @@ const TOOLS: &[Tool] = &[
     Tool { program: "mke2fs", package: "e2fsprogs", purpose: "to make ext4 images" },
     Tool { program: "mkfs.xfs", package: "xfsprogs", purpose: "to make XFS images" },
     Tool { program: "mkfs.btrfs", package: "btrfs-progs", purpose: "to make Btrfs images" },
+    Tool { program: "mkfs.vfat", package: "dosfstools", purpose: "to make VFAT images" },
+    Tool { program: "mkfs.exfat", package: "exfatprogs", purpose: "to make exFAT images" },
+    Tool { program: "mkfs.f2fs", package: "f2fs-tools", purpose: "to make F2FS images" },
+    Tool { program: "mkfs.ntfs", package: "ntfs-3g", purpose: "to make NTFS images" },
+    Tool { program: "mksquashfs", package: "squashfs-tools", purpose: "to make SquashFS images" },
+    Tool { program: "genisoimage", package: "genisoimage", purpose: "to make ISO 9660 images" },
     // The compilers for kernel modules come with the tree that it makes.
     Tool { program: "debootstrap", package: "debootstrap", purpose: "to build the faulty kernel module" },
 ];

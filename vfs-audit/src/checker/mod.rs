@@ -145,6 +145,14 @@ impl<'a> Checker<'a> {
         }
     }
 
+    /// The op that an observation is counted for: of those that the function serves, the one that its facts speak for.
+    pub fn op_of<'o>(&self, observation: &'o Observation) -> &'o str
+    where
+        'a: 'o,
+    {
+        self.candidates(observation).first().map_or(&observation.op, |op| &self.ops[*op].op.name)
+    }
+
     /// The ops that the call can have been for; the observation's own op first where it is one of them.
     fn candidates(&self, observation: &Observation) -> Vec<usize> {
         let Some(table) = self.index.get(observation.table.as_str()) else { return Vec::new() };

@@ -9,7 +9,7 @@ use super::{Advice, Exit, selection};
 use crate::checker::{Checker, Options};
 use crate::observation::Observation;
 use crate::recording::{self, Header, Reader, Reading, Remains};
-use crate::report::{AuditedCommand, HookStatus, Loss, Recording, Report, Source, Tracker};
+use crate::report::{AuditedCommand, ByFileSystem, HookStatus, Loss, Recording, Report, Source, Tracker};
 use crate::rules::Catalogue;
 
 /// A recording that is open.
@@ -26,6 +26,7 @@ struct Sum {
     hooks: Vec<HookStatus>,
     loss: Loss,
     tracker: Tracker,
+    invocations_by_fs: ByFileSystem,
     recordings: Vec<Recording>,
     incomplete: Vec<String>,
 }
@@ -63,6 +64,8 @@ fn check(args: &CheckArgs, opened: Vec<Opened>, header: Header, catalogue: &Cata
         findings,
         loss: sum.loss,
         tracker: sum.tracker,
+        invocations_by_fs: sum.invocations_by_fs,
+        timing: None,
         baseline: None,
         incomplete: sum.incomplete,
     })
@@ -125,6 +128,7 @@ fn feed(args: &CheckArgs, opened: Opened, checker: &mut Checker, sum: &mut Sum) 
     let take = |observation: &Observation| {
         if args.filters.wants(observation) {
             sum.tracker.tally(observation);
+            sum.invocations_by_fs.tally(checker.op_of(observation), observation);
             checker.feed(observation);
         }
     };

@@ -1,6 +1,10 @@
 //! A live run from its start to its end, for `run` and `record`: the session, the audited command, the signals.
 
-use std::{collections::BTreeMap, os::unix::process::ExitStatusExt as _, time::Duration};
+use std::{
+    collections::BTreeMap,
+    os::unix::process::ExitStatusExt as _,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context as _;
 use tokio::{
@@ -17,7 +21,7 @@ use super::{
 };
 use crate::{
     kernel::KernelRelease,
-    report::{AuditedCommand, HookState, HookStatus, KernelInfo, Loss, Tracker},
+    report::{AuditedCommand, HookState, HookStatus, KernelInfo, Loss, Timing, Tracker},
     rules::Catalogue,
     tracer::{Backend, Brought, ObjectError, Session, TracerError, Unattached, Wanted},
 };
@@ -37,6 +41,7 @@ pub(super) struct Outcome {
     pub(super) hooks: Vec<HookStatus>,
     pub(super) loss: Loss,
     pub(super) tracker: Tracker,
+    pub(super) timing: Timing,
     pub(super) incomplete: Vec<String>,
 }
 
@@ -115,7 +120,9 @@ pub(super) fn observe(
 ) -> anyhow::Result<Outcome> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("starting the event loop")?;
+    let attaching = Instant::now();
     session.start(catalogue, live.pid).map_err(advise)?;
+    let attach_seconds = attaching.elapsed().as_secs_f64();
     let hooks = session.hooks().filter(|(_, fate)| fate.is_some_and(|fate| fate.attached.is_ok())).count();
     let backend = session.backend().map_or("nothing", |backend| backend.name());
     note(&format!("observing {hooks} callbacks by {backend}"));
@@ -125,7 +132,9 @@ pub(super) fn observe(
         incomplete.push("the self-test at the start saw none of its own calls: the probes do not fire".to_owned());
     }
     let seconds = session.elapsed();
+    let stopping = Instant::now();
     let brought = session.finish().map_err(advise)?;
+    let timing = Timing { attach_seconds, stop_seconds: stopping.elapsed().as_secs_f64() };
     for what in &session.live().cut_short {
         note(&format!(
             "the search for operations tables: {what}; tables that only later objects have may not be hooked"
@@ -138,7 +147,7 @@ pub(super) fn observe(
     tracker.probes_skipped = brought.probes_skipped;
     tracker.releases_missed = brought.stats.get(&Stat::ReleaseMissed).copied().unwrap_or(0);
     let hooks = hook_statuses(session, &brought.direct);
-    Ok(Outcome { brought, seconds, command, hooks, loss, tracker, incomplete })
+    Ok(Outcome { brought, seconds, command, hooks, loss, tracker, timing, incomplete })
 }
 
 /// Waits for the command, the time, or a signal; looks after the session meanwhile.

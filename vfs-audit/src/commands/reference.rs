@@ -14,7 +14,7 @@ use crate::checker::{Checker, Options};
 use crate::recording::{End, Header, Writer};
 use crate::reference::disk::{crash, store};
 use crate::reference::{self, Config, Run, Workload, Wrongdoing, mutant};
-use crate::report::{Addresses, KernelInfo, Loss, Report, Source, Tracker};
+use crate::report::{Addresses, ByFileSystem, KernelInfo, Loss, Report, Source, Tracker};
 use crate::rules::Catalogue;
 
 /// The rule set that the reference VFS is built after.
@@ -213,9 +213,10 @@ fn record(args: &ReferenceArgs, catalogue: &Catalogue, run: &Run) -> anyhow::Res
 fn report(args: &ReferenceArgs, catalogue: &Catalogue, run: Run) -> Report {
     let options = Options { strict: args.judging.strict, missing: run.missing };
     let mut checker = Checker::new(catalogue, options);
-    let mut tracker = Tracker::default();
+    let (mut tracker, mut invocations_by_fs) = (Tracker::default(), ByFileSystem::default());
     for observation in run.observations.iter().filter(|observation| args.filters.wants(observation)) {
         tracker.tally(observation);
+        invocations_by_fs.tally(checker.op_of(observation), observation);
         checker.feed(observation);
     }
     let mut findings = checker.finish();
@@ -231,6 +232,8 @@ fn report(args: &ReferenceArgs, catalogue: &Catalogue, run: Run) -> Report {
         findings,
         loss: Loss::default(),
         tracker,
+        invocations_by_fs,
+        timing: None,
         baseline: None,
         incomplete: run.faults.iter().map(ToString::to_string).collect(),
     }

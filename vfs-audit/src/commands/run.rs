@@ -16,7 +16,9 @@ use crate::{
     checker::{Checker, Findings, Options},
     observation::Point,
     recording::{End, Header, Writer},
-    report::{HookStatus, Report, Source},
+    report::{ByFileSystem, HookState, HookStatus, Report, Source},
+    rules::{Catalogue, Op, Table},
+    tracer::Plans,
 };
 
 /// Audits the live kernel.
@@ -34,10 +36,15 @@ pub fn run(args: &RunArgs) -> anyhow::Result<Exit> {
     let options = Options { strict: args.judging.strict, missing: session.plans().unreadable.clone() };
     let mut checker = Checker::new(&catalogue, options);
     let wanted = outcome.brought.observations.iter().filter(|observation| args.filters.wants(observation));
-    wanted.for_each(|observation| checker.feed(observation));
+    let mut invocations_by_fs = ByFileSystem::default();
+    wanted.for_each(|observation| {
+        invocations_by_fs.tally(checker.op_of(observation), observation);
+        checker.feed(observation);
+    });
     let mut findings: Findings = checker.finish();
     args.filters.narrow(&catalogue, &mut findings);
     count_hooks(&mut outcome);
+    outcome.hooks.extend(unplanned(&catalogue, session.plans()));
     conclusion.conclude(Report {
         tool_version: env!("CARGO_PKG_VERSION").to_owned(),
         kernel: live::kernel_info(&kernel, &catalogue, &session),
@@ -49,6 +56,8 @@ pub fn run(args: &RunArgs) -> anyhow::Result<Exit> {
         findings,
         loss: outcome.loss,
         tracker: outcome.tracker,
+        invocations_by_fs,
+        timing: Some(outcome.timing),
         baseline: None,
         incomplete: outcome.incomplete,
     })
@@ -62,6 +71,22 @@ fn count_hooks(outcome: &mut Outcome) {
     }
     let row = |hook: &mut HookStatus| hook.count = counts.get(hook.callback.as_str()).copied().unwrap_or(0);
     outcome.hooks.iter_mut().filter(|hook| !hook.op.starts_with("lock.")).for_each(row);
+}
+
+/// One row per op of the document that could not be planned, with the reason.
+fn unplanned(catalogue: &Catalogue, plans: &Plans) -> Vec<HookStatus> {
+    let is_planned = |table: &str, op: &str| plans.ops.iter().any(|plan| plan.table == table && plan.op == op);
+    let without_plan = catalogue.ops().filter(|(table, op)| !is_planned(&table.name, &op.name));
+    let row = |(table, op): (&Table, &Op)| HookStatus {
+        op: format!("{}.{}", table.name, op.name),
+        callback: String::new(),
+        fs: String::new(),
+        probe: String::new(),
+        state: HookState::Absent,
+        reason: op.rules.iter().find_map(|rule| plans.unreadable.get(&rule.id)).cloned().unwrap_or_default(),
+        count: 0,
+    };
+    without_plan.map(row).collect()
 }
 
 /// Records the live kernel.

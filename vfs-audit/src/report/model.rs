@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Addresses;
 use crate::checker::{Findings, Violation};
-use crate::observation::Observation;
+use crate::observation::{Observation, Point, Route};
 
 /// Version of the JSON form.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -107,6 +107,32 @@ impl Tracker {
     }
 }
 
+/// Invocations by table and op, then by type of file system.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct ByFileSystem(pub BTreeMap<String, BTreeMap<String, u64>>);
+
+impl ByFileSystem {
+    /// Adds the invocations of one observation, for the op that the checker counts them for: those that can be judged.
+    pub fn tally(&mut self, op: &str, observation: &Observation) {
+        if observation.point != Point::Entry || observation.route == Route::Direct || observation.count == 0 {
+            return;
+        }
+        let op = format!("{}.{op}", observation.table);
+        let count = self.0.entry(op).or_default().entry(observation.fs.clone()).or_default();
+        *count = count.saturating_add(observation.count);
+    }
+}
+
+/// How long the probes took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Timing {
+    /// Seconds from the first probe to the last, before anything was observed.
+    pub attach_seconds: f64,
+    /// Seconds from the end of the observation until nothing more is observed and everything is collected.
+    pub stop_seconds: f64,
+}
+
 /// The command that was run under audit.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AuditedCommand {
@@ -176,6 +202,10 @@ pub struct Report {
     pub loss: Loss,
     /// Tracker health.
     pub tracker: Tracker,
+    /// Invocations by op and file system.
+    pub invocations_by_fs: ByFileSystem,
+    /// How long the probes took; nothing for a report that is not of a live run.
+    pub timing: Option<Timing>,
     /// The baseline that was applied, and what it knew.
     pub baseline: Option<BaselineUse>,
     /// Why the run is incomplete (exit code 3); empty when it is not. [`Report::conclude`] adds to what is there.

@@ -6,7 +6,9 @@ use vfs_audit::checker::{Disagreement, Evidence, Excepted, Findings, RuleVerdict
 use vfs_audit::observation::{
     Example, Held, LockEvidence, LockReading, Observation, Point, Route, Task, Tracked, Word,
 };
-use vfs_audit::report::{AuditedCommand, HookState, HookStatus, KernelInfo, Loss, Report, Source, Tracker};
+use vfs_audit::report::{
+    AuditedCommand, ByFileSystem, HookState, HookStatus, KernelInfo, Loss, Report, Source, Timing, Tracker,
+};
 
 /// A name with a line break, terminal escapes and a bidirectional override in it.
 pub(crate) const EVIL: &str = "evil\n\x1b[2J\u{202e}<b>&\u{9b}1m";
@@ -198,6 +200,12 @@ pub(crate) fn report() -> Report {
         findings: findings(),
         loss: Loss { total: 3, by_cause: names(&[("event_ring_full", 3), ("key_table_full", 0)]) },
         tracker: Tracker { disagreements: 0, incomplete_history: 41, releases_missed: 1, probes_skipped: 2 },
+        invocations_by_fs: ByFileSystem(names(&[
+            ("inode_operations.create", names(&[("ext4", 12_000), (EVIL, 22)])),
+            ("inode_operations.link", names(&[("ext4", 1_234_567)])),
+            ("super_operations.sync_fs", names(&[("ext4", 4)])),
+        ])),
+        timing: Some(Timing { attach_seconds: 0.25, stop_seconds: 1.5 }),
         baseline: None,
         incomplete: vec![],
     }

@@ -4,6 +4,7 @@
 
 mod command;
 mod mounts;
+mod nfs;
 mod out;
 mod terminal;
 

@@ -7,7 +7,7 @@ use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use crate::log;
+use crate::{log, nfs};
 
 /// Pseudo file systems of the guest: type, where, data.
 const SYSTEM: &[(&str, &str, &str)] = &[
@@ -43,6 +43,8 @@ pub(crate) fn filesystem(kind: &str) -> Result<(), String> {
         // A fuse file system needs its server: the command brings both.
         "fuse" => Ok(()),
         "tmpfs" | "ramfs" => mount(kind, kind, &target, ""),
+        "nfs" => nfs::serve(&drive(kind)?).and_then(|()| nfs::mount(&target)),
+        "squashfs" | "iso9660" => mount_read_only(kind, &drive(kind)?.to_string_lossy(), &target),
         "overlay" => overlay(&target),
         _ => mount(kind, &drive(kind)?.to_string_lossy(), &target, ""),
     });
@@ -128,10 +130,18 @@ pub(crate) fn loopback_up() {
     }
 }
 
-fn mount(kind: &str, source: &str, target: &str, data: &str) -> io::Result<()> {
+pub(crate) fn mount(kind: &str, source: &str, target: &str, data: &str) -> io::Result<()> {
+    mount_with(0, kind, source, target, data)
+}
+
+fn mount_read_only(kind: &str, source: &str, target: &str) -> io::Result<()> {
+    mount_with(libc::MS_RDONLY, kind, source, target, "")
+}
+
+fn mount_with(flags: libc::c_ulong, kind: &str, source: &str, target: &str, data: &str) -> io::Result<()> {
     let (kind, source, target, data) = (c_string(kind)?, c_string(source)?, c_string(target)?, c_string(data)?);
     // SAFETY: all four strings are NUL-terminated and outlive the call.
-    check(unsafe { libc::mount(source.as_ptr(), target.as_ptr(), kind.as_ptr(), 0, data.as_ptr().cast()) })
+    check(unsafe { libc::mount(source.as_ptr(), target.as_ptr(), kind.as_ptr(), flags, data.as_ptr().cast()) })
 }
 
 fn c_string(text: &str) -> io::Result<CString> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use crate::kernels;
-use crate::test::audits;
+use crate::test::{audits, changes, stress};
 use crate::vm::Outcome;
 
 /// The five file systems that every kernel under test has.
@@ -145,6 +145,13 @@ impl Case {
         self
     }
 
+    /// The same with these kernel modules, beside those of the file systems.
+    #[must_use]
+    pub fn also_loading(mut self, modules: &[&str]) -> Self {
+        self.modules = modules.iter().map(ToString::to_string).collect();
+        self
+    }
+
     /// The same in a guest whose clock counts instructions.
     #[must_use]
     pub fn counted(mut self) -> Self {
@@ -171,6 +178,8 @@ impl Case {
 pub(crate) fn all() -> Vec<Case> {
     let mut cases = harness();
     cases.extend(audits::all());
+    cases.extend(changes::all());
+    cases.extend(stress::all());
     cases
 }
 

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
-use crate::kernels;
+use crate::kernels::{self, NotAtHand};
 use crate::test::cases::{Case, Evidence, Expected, Ready};
 use crate::vm::{End, Outcome, Vm};
 
@@ -106,7 +106,11 @@ fn attempt(case: &Case, kernel: &str, daemon: &Path, out: &Path) -> Verdict {
         ends_as_expected(case.expected, &outcome)?;
         (case.check)(&Evidence { outcome: &outcome, out, release: &release })
     });
-    result.map_or_else(|error| Verdict::Failed(format!("{error:#}")), |()| Verdict::Passed)
+    match result {
+        Ok(()) => Verdict::Passed,
+        Err(error) if error.is::<NotAtHand>() => Verdict::Skipped(error.to_string()),
+        Err(error) => Verdict::Failed(format!("{error:#}")),
+    }
 }
 
 fn boot(

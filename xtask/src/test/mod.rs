@@ -4,7 +4,9 @@
 
 mod audits;
 mod cases;
+mod changes;
 mod live;
+mod stress;
 
 use std::env;
 use std::path::Path;

@@ -20,6 +20,7 @@ use anyhow::{Result, ensure};
 use crate::build;
 use crate::kernels::{self, Kernel};
 
+pub use modules::{file_systems, module_files};
 pub use qemu::Accel;
 pub use run::{End, Outcome};
 
@@ -31,7 +32,7 @@ pub const BROKEN: i32 = 125;
 /// Arguments of `vm`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
-    /// Kernel to boot: 5.10, 6.1, 6.12, 6.18, 7.3 (Debian's newest of that series), all, or the path of a bzImage.
+    /// Kernel to boot: 5.10, 6.1, 6.12, 6.12-amd64, 6.18, 7.3 (Debian's newest), lockdep, all, or the path of a bzImage.
     #[arg(long)]
     pub kernel: String,
     /// Processors of the guest.

@@ -6,7 +6,9 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
+use crate::kernels::Kernel;
 use crate::process;
+use crate::vm::disks;
 
 /// Drives are virtio disks on PCI.
 const ALWAYS: &[&str] = &["virtio_pci", "virtio_blk"];
@@ -68,11 +70,20 @@ impl Index {
     /// # Errors
     /// The first such name.
     pub(crate) fn ensure_known(&self, names: &[String]) -> Result<()> {
-        let is_known = |name: &str| self.files.contains_key(name) || self.built_in.contains(name);
-        match names.iter().find(|name| !is_known(&underscores(name))) {
+        match names.iter().find(|name| !self.is_known(&underscores(name))) {
             Some(name) => bail!("this kernel has no module {name}"),
             None => Ok(()),
         }
+    }
+
+    fn has_filesystem(&self, kind: &str) -> bool {
+        // Never modules.
+        matches!(kind, "tmpfs" | "ramfs")
+            || of_filesystem(kind).iter().filter(|name| !name.starts_with("nls_")).all(|name| self.is_known(name))
+    }
+
+    fn is_known(&self, name: &str) -> bool {
+        self.files.contains_key(name) || self.built_in.contains(name)
     }
 
     /// The files of `names` and of everything they need, in the order in which to load them.
@@ -104,12 +115,40 @@ impl Index {
     }
 }
 
+/// The types of file systems that `kernel` has, of those that a guest can mount.
+///
+/// A kernel given as a file has no index of what is built in: it is taken to have all of them.
+///
+/// # Errors
+/// When its indexes are not there.
+pub fn file_systems(kernel: &Kernel) -> Result<Vec<&'static str>> {
+    let Some(directory) = &kernel.modules else { return Ok(disks::kinds().collect()) };
+    let index = Index::read(directory)?;
+    Ok(disks::kinds().filter(|kind| index.has_filesystem(kind)).collect())
+}
+
+/// The contents of the module `name` and of all that it needs, in the order in which to load them; built-in ones have none.
+///
+/// # Errors
+/// A kernel without modules, or without this one.
+pub fn module_files(kernel: &Kernel, name: &str) -> Result<Vec<Vec<u8>>> {
+    let directory = kernel.modules.as_ref().with_context(|| format!("{} has no modules", kernel.release))?;
+    let index = Index::read(directory)?;
+    index.ensure_known(&[name.to_owned()])?;
+    index.load_order(&[name]).iter().map(|file| content(&directory.join(file))).collect()
+}
+
 /// The modules that a file system type needs, beside what `modules.dep` knows.
 pub(crate) fn of_filesystem(kind: &str) -> Vec<&str> {
     match kind {
         // The default character sets are asked for at mount time.
         "vfat" | "msdos" => vec!["nls_cp437", "nls_ascii", "nls_utf8", "nls_iso8859_1", kind],
         "exfat" | "ntfs3" => vec!["nls_utf8", kind],
+        "iso9660" => vec!["isofs"],
+        // Both are mounted by ext4's driver.
+        "ext2" | "ext3" => vec!["ext4"],
+        // Client and server, for a mount over the loopback; ext4 is what is exported.
+        "nfs" => vec!["ext4", "nfsd", "nfs", "nfsv4"],
         _ => vec![kind],
     }
 }

@@ -34,7 +34,9 @@ struct End<'a> {
     incomplete: &'a [String],
     summary: &'a super::Summary,
     invocations: &'a std::collections::BTreeMap<String, u64>,
+    invocations_by_fs: &'a crate::report::ByFileSystem,
     ungrouped: u64,
+    timing: &'a Option<crate::report::Timing>,
     baseline: &'a Option<crate::report::BaselineUse>,
 }
 
@@ -62,9 +64,11 @@ pub fn render_json_lines(report: &Report) -> serde_json::Result<String> {
         excepted,
         set_apart,
         invocations,
+        invocations_by_fs,
         ungrouped,
         loss,
         tracker,
+        timing,
         baseline,
     } = &Document::from(report);
     let mut out = String::new();
@@ -86,7 +90,9 @@ pub fn render_json_lines(report: &Report) -> serde_json::Result<String> {
     push(&mut out, "set_apart", set_apart)?;
     push(&mut out, "loss", [loss])?;
     push(&mut out, "tracker", [tracker])?;
-    push(&mut out, "end", [&End { exit, incomplete, summary, invocations, ungrouped: *ungrouped, baseline }])?;
+    let end =
+        End { exit, incomplete, summary, invocations, invocations_by_fs, ungrouped: *ungrouped, timing, baseline };
+    push(&mut out, "end", [&end])?;
     Ok(out)
 }
 

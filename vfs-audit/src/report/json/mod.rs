@@ -12,8 +12,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AuditedCommand, BaselineUse, Exit, HookStatus, KernelInfo, Loss, Recording, Report, SCHEMA_VERSION, Source, escape,
-    exit_code,
+    AuditedCommand, BaselineUse, ByFileSystem, Exit, HookStatus, KernelInfo, Loss, Recording, Report, SCHEMA_VERSION,
+    Source, Timing, escape, exit_code,
 };
 use crate::checker;
 
@@ -62,12 +62,18 @@ pub struct Document {
     pub set_apart: Vec<SetApart>,
     /// Invocations checked, by table and op.
     pub invocations: BTreeMap<String, u64>,
+    /// The same by type of file system, below table and op.
+    #[serde(default)]
+    pub invocations_by_fs: ByFileSystem,
     /// Invocations for which the lists above had no room left.
     pub ungrouped: u64,
     /// What was dropped.
     pub loss: Loss,
     /// The tracker's own health.
     pub tracker: Tracker,
+    /// How long the probes took; absent when the report is not of a live run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timing: Option<Timing>,
     /// What the baseline knew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub baseline: Option<BaselineUse>,
@@ -192,9 +198,11 @@ impl From<&Report> for Document {
             excepted: findings.excepted.iter().map(violation::excepted(report)).collect(),
             set_apart: findings.set_apart.iter().map(SetApart::from).collect(),
             invocations: findings.invocations.clone(),
+            invocations_by_fs: report.invocations_by_fs.clone(),
             ungrouped: findings.ungrouped,
             loss: report.loss.clone(),
             tracker: Tracker::from(report),
+            timing: report.timing,
             baseline: report.baseline.clone(),
         }
     }

@@ -123,6 +123,10 @@ fn write_health(page: &mut Page, report: &Report) {
         let told = told.filter(|hook| state == HookState::Failed || unseen(hook));
         write_list(page, label, told.map(|hook| format!("{} ({}): {}", hook.callback, hook.op, hook.reason)));
     }
+    if let Some(timing) = report.timing {
+        let (attach, stop) = (timing.attach_seconds, timing.stop_seconds);
+        page.field("probes", &format!("attached in {attach:.1} s, stopped in {stop:.1} s"));
+    }
     let causes = report.loss.by_cause.iter().map(|(cause, count)| format!("{cause} {}", grouped(*count)));
     let causes: Vec<String> = causes.collect();
     let by_cause = if causes.is_empty() { String::new() } else { format!(": {}", causes.join(", ")) };

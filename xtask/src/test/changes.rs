@@ -1,0 +1,148 @@
+//! Live cases on what a run sees of a system that changes: file systems that are mounted and modules that are loaded during
+//! it; how long the probes take; and what a kernel below the lower bound is told.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use crate::kernels;
+use crate::process;
+use crate::test::audits::{has_no_violation, is_healthy, is_told};
+use crate::test::cases::{Case, Evidence, Ready};
+use crate::vm::module_files;
+use crate::workspace;
+
+/// Images of the late file systems: small, since they travel in the guest's memory.
+const IMAGE_BYTES: u64 = 24 << 20;
+/// What was mounted must have been noticed after so many seconds.
+const NOTICED_SECONDS_MOST: u32 = 60;
+/// What `vfs-audit run` says when it has, once for each time.
+const NOTICED: &str = "callbacks more";
+/// Times that names are made and removed then.
+const ROUNDS: u32 = 5;
+/// Most that attaching may take, and stopping too, where all callbacks are hooked by one link.
+const SECONDS_MOST: f64 = 2.0;
+/// In the counted guest an instruction takes a nanosecond, waiting its own time. A processor does at least two in that.
+const INSTRUCTIONS_PER_NANOSECOND: f64 = 2.0;
+
+/// vfat's module is there from the boot on, exFAT's comes during the run; neither is mounted before.
+const LATE: &str = "vfs-audit run --format json -o /out/report.json --also table:/out/report.txt -- sh /late \
+    2> /out/notes";
+const NOTHING: &str = "vfs-audit run --format json -o /out/report.json -- vfs-audit --version";
+const BELOW: &str = "cp /proc/mounts /out/; vfs-audit doctor > /out/doctor; echo doctor $?; \
+    vfs-audit run --format json -o /out/report.json -- ls /mnt 2> /out/run; echo run $?";
+
+/// All of them.
+pub(super) fn all() -> Vec<Case> {
+    vec![
+        Case::new("what is mounted or loaded during a run is audited", &[LATE])
+            .with_only(&["ext4"])
+            .also_loading(&["loop", "nls_cp437", "nls_ascii", "nls_utf8", "nls_iso8859_1", "vfat"])
+            .with(late_files)
+            .checked(late_is_audited),
+        // Where time is a count of instructions, a busy host does not make it longer.
+        Case::new("attaching and stopping take two seconds at most", &[NOTHING])
+            .counted()
+            .within(900)
+            .checked(is_quick),
+        Case::new("a kernel below the lower bound is audited or told why not", &[BELOW])
+            .on(&["5.10"])
+            .checked(is_audited_or_told),
+    ]
+}
+
+/// Images, the late module with all that it needs, and the script that brings them in.
+fn late_files(kernel: &str) -> Result<Ready> {
+    let directory = workspace::target_dir().join("live").join("late").join(kernel);
+    fs::create_dir_all(&directory).with_context(|| format!("creating {}", directory.display()))?;
+    let mut files: Vec<(PathBuf, String)> = Vec::new();
+    for (kind, program, package) in [("vfat", "mkfs.vfat", "dosfstools"), ("exfat", "mkfs.exfat", "exfatprogs")] {
+        let image = directory.join(format!("{kind}.img"));
+        fs::File::create(&image)?.set_len(IMAGE_BYTES)?;
+        process::output(Command::new(process::require(program, package)?).arg(&image))?;
+        files.push((image, format!("/{kind}.img")));
+    }
+    let mut script = String::from("set -e\n");
+    script.push_str(&late_load("vfat", 1));
+    for (number, content) in module_files(&kernels::fetch(kernel)?, "exfat")?.into_iter().enumerate() {
+        let module = directory.join(format!("{number}.ko"));
+        fs::write(&module, content)?;
+        files.push((module, format!("/late-modules/{number}.ko")));
+        // One that is there already is an error to insmod.
+        script = format!("{script}insmod /late-modules/{number}.ko || true\n");
+    }
+    script.push_str(&late_load("exfat", 2));
+    let path = directory.join("late");
+    fs::write(&path, script)?;
+    files.push((path, "/late".to_owned()));
+    Ok(Ready::Files(files))
+}
+
+/// Mounts, waits until that is noticed for the `count`th time, and works there.
+fn late_load(kind: &str, count: u32) -> String {
+    format!(
+        "mkdir -p /mnt/{kind}; mount -t {kind} -o loop /{kind}.img /mnt/{kind}; left={NOTICED_SECONDS_MOST}\n\
+         while [ $(grep -c '{NOTICED}' /out/notes) -lt {count} ]; do left=$((left - 1)); test $left -gt 0; sleep 1; done\n\
+         for round in $(seq {ROUNDS}); do mkdir /mnt/{kind}/d; echo x > /mnt/{kind}/a; mv /mnt/{kind}/a /mnt/{kind}/d/b; \
+         rm -r /mnt/{kind}/d; done\n"
+    )
+}
+
+fn late_is_audited(evidence: &Evidence<'_>) -> Result<()> {
+    let report = evidence.json("report.json")?;
+    has_no_violation(&report)?;
+    is_healthy(&report)?;
+    ensure!(report["command"]["exit_code"] == 0, "the load ended with {}", report["command"]["exit_code"]);
+    for kind in ["vfat", "exfat"] {
+        for op in ["create", "mkdir", "rename", "unlink", "rmdir"] {
+            let count = &report["invocations_by_fs"][format!("inode_operations.{op}")][kind];
+            ensure!(count.as_u64().is_some_and(|count| count > 0), "no {op} was seen on {kind}: {count}");
+        }
+        let since = since(&report, kind).with_context(|| format!("no hook of {kind} says since when it is there"))?;
+        println!("      {}: {kind} is hooked since {since}", evidence.release);
+    }
+    Ok(())
+}
+
+/// From when on a late file system's callbacks are hooked, as the report says of one of them.
+fn since<'a>(report: &'a Value, kind: &str) -> Option<&'a str> {
+    let of_kind = |hook: &&Value| hook["fs"].as_str().is_some_and(|fs| fs.split(", ").any(|fs| fs == kind));
+    let mut hooks = report["hooks"].as_array()?.iter().filter(|hook| hook["state"] == "attached").filter(of_kind);
+    hooks.find_map(|hook| hook["reason"].as_str()?.split_once("since ").map(|(_, since)| since))
+}
+
+/// Where one link hooks all callbacks, both must be quick; elsewhere the figures are said.
+fn is_quick(evidence: &Evidence<'_>) -> Result<()> {
+    let report = evidence.json("report.json")?;
+    let seconds = |name: &str| report["timing"][name].as_f64().with_context(|| format!("the report has no {name}"));
+    let [attach, stop] =
+        [seconds("attach_seconds")?, seconds("stop_seconds")?].map(|s| s / INSTRUCTIONS_PER_NANOSECOND);
+    let backend = report["kernel"]["callback_backend"].as_str().unwrap_or_default();
+    let hooks =
+        report["hooks"].as_array().map_or(0, |hooks| hooks.iter().filter(|hook| hook["state"] == "attached").count());
+    println!(
+        "      {}: {hooks} hooks by {backend}: attached in {attach:.2} s, stopped in {stop:.2} s",
+        evidence.release
+    );
+    ensure!(backend != "kprobe.multi" || attach <= SECONDS_MOST, "attaching took {attach:.1} s");
+    ensure!(backend != "kprobe.multi" || stop <= SECONDS_MOST, "stopping took {stop:.1} s");
+    Ok(())
+}
+
+/// `doctor` and `run` must agree: an audit with a report, or one clear error each.
+fn is_audited_or_told(evidence: &Evidence<'_>) -> Result<()> {
+    let mounts = fs::read_to_string(evidence.out.join("mounts")).context("/out did not come back")?;
+    for kind in crate::test::cases::FILESYSTEMS {
+        ensure!(mounts.contains(&format!(" /mnt/{kind} {kind} ")), "{kind} is not mounted");
+    }
+    let doctor = fs::read_to_string(evidence.out.join("doctor")).context("the doctor said nothing")?;
+    if evidence.outcome.stdout.lines().any(|line| line == "doctor 0") {
+        ensure!(doctor.contains("This kernel can be audited"), "{doctor}");
+        return is_healthy(&evidence.json("report.json")?);
+    }
+    ensure!(doctor.contains("This kernel cannot be audited from here") && doctor.contains("  NO  "), "{doctor}");
+    is_told(evidence, "run", "cannot be probed")
+}

@@ -1,0 +1,64 @@
+//! Live cases under stress-ng, a load that nobody here wrote: what it makes a stock kernel do breaks no rule.
+
+use anyhow::{Result, ensure};
+
+use crate::kernels;
+use crate::stress::package;
+use crate::stress::stressors::{Load, Stressors, WIDE};
+use crate::test::audits::{has_no_violation, is_healthy};
+use crate::test::cases::{Case, Evidence, FILESYSTEMS, Ready};
+
+/// Of the plain flavour, beside those that every kernel under test has.
+const PLAIN_FILESYSTEMS: &[&str] = &["f2fs", "vfat", "exfat", "ntfs3", "nfs"];
+/// Seconds for each stressor.
+const SECONDS: u32 = 1;
+/// Stressors that must have done something on each file system.
+const RAN_MIN: usize = 12;
+
+/// All of them.
+pub(super) fn all() -> Vec<Case> {
+    vec![
+        case("stress-ng breaks no rule", FILESYSTEMS),
+        case("stress-ng breaks no rule on the file systems of the plain flavour", PLAIN_FILESYSTEMS)
+            .on(&[kernels::PLAIN]),
+    ]
+}
+
+fn case(name: &str, filesystems: &'static [&'static str]) -> Case {
+    Case::new(name, &[&command(filesystems)])
+        .with_only(filesystems)
+        .with(|_| package::files().map(Ready::Files))
+        .within(900)
+        .checked(move |evidence| is_clean(evidence, filesystems))
+}
+
+/// One audit, with stressors on every file system at the same time.
+fn command(filesystems: &[&str]) -> String {
+    let only: Vec<String> = WIDE.iter().map(ToString::to_string).collect();
+    let on = |kind: &&str| {
+        let load = Load { fs: kind, only: &only, seconds: SECONDS }.command().join(" ");
+        format!("({load} > /out/{kind}.log 2>&1 || echo {kind} >> /out/failed) &")
+    };
+    let loads = filesystems.iter().map(on).collect::<Vec<_>>().join(" ");
+    format!(
+        "vfs-audit run --format json -o /out/report.json --also table:/out/report.txt -- \
+         sh -c '{loads} wait; test ! -e /out/failed'"
+    )
+}
+
+fn is_clean(evidence: &Evidence<'_>, filesystems: &[&str]) -> Result<()> {
+    let report = evidence.json("report.json")?;
+    has_no_violation(&report)?;
+    is_healthy(&report)?;
+    for kind in filesystems {
+        let log = std::fs::read_to_string(evidence.out.join(format!("{kind}.log")))?;
+        let stressors = Stressors::read(&log);
+        let ran = stressors.ran.len();
+        ensure!(ran >= RAN_MIN, "only {ran} stressors ran on {kind}: {stressors:?}");
+        let type_name = if *kind == "nfs" { "nfs4" } else { kind };
+        let by_fs = report["invocations_by_fs"].as_object().into_iter().flatten();
+        let ops = by_fs.filter(|(_, by_fs)| by_fs[type_name].as_u64().is_some_and(|count| count > 0)).count();
+        ensure!(ops > 0, "nothing was audited on {kind}");
+    }
+    Ok(())
+}
