@@ -1,6 +1,7 @@
 //! A FUSE file system with a server of our own: what only such file systems have (opening by creating, laundered pages,
 //! locks of their own, a connection that can be cut), and an overlay whose lower entries have to be looked at again.
 
+mod locks;
 mod server;
 mod tree;
 mod wire;
@@ -179,7 +180,12 @@ fn locks(session: &mut Session, point: &Path) -> Result<()> {
     let other = session.call("open", &path, both)?;
     session
         .call_fails("flock", &path, &[libc::EWOULDBLOCK], |_| locking::flock(&other, libc::LOCK_EX | libc::LOCK_NB))?;
+    let waiting = session.call("flock", &path, |path| {
+        sys::fork(|| i32::from(both(path).and_then(|file| locking::flock(&file, libc::LOCK_EX)).is_err()))
+    })?;
     session.call("flock", &path, |_| locking::flock(&file, libc::LOCK_UN))?;
+    drop(other);
+    expect_eq("end of the process that waited for the lock", &sys::wait(waiting)?, &0)?;
     session.call("setlk", &path, |_| locking::record_lock(&file, libc::F_SETLK, libc::F_WRLCK))?;
     let refused = session.call("setlk", &path, |path| {
         sys::in_child(|| locking::record_lock(&both(path)?, libc::F_SETLK, libc::F_RDLCK))

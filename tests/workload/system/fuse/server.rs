@@ -3,7 +3,8 @@
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 
-use super::tree::{Lock, Node, ROOT, Tree};
+use super::locks::{Lock, Locks};
+use super::tree::{Node, ROOT, Tree};
 use super::wire::{Answer, Request, op};
 
 /// More than a header and the longest write (`MAX_WRITE`) together.
@@ -22,12 +23,14 @@ const SET_ATIME: u32 = 1 << 4;
 const SET_MTIME: u32 = 1 << 5;
 /// `FUSE_LK_FLOCK`.
 const LK_FLOCK: u32 = 1;
+/// `FUSE_RELEASE_FLOCK_UNLOCK`.
+const RELEASE_FLOCK_UNLOCK: u32 = 1 << 1;
 /// Longest file, so that a wrong request cannot take all memory.
 const FILE_MAX: u64 = 64 << 20;
 
 /// Answers requests until the file system is unmounted or the connection is ended.
 pub(super) fn serve(mut device: File, writes_back: bool) -> i32 {
-    let mut server = Server { tree: Tree::new(), writes_back };
+    let mut server = Server { tree: Tree::new(), locks: Locks::default(), writes_back };
     let mut buffer = vec![0; REQUEST_MAX];
     loop {
         let length = match device.read(&mut buffer) {
@@ -40,18 +43,22 @@ pub(super) fn serve(mut device: File, writes_back: bool) -> i32 {
             },
         };
         let Some(request) = Request::parse(&buffer[..length]) else { return 2 };
-        let Some(result) = server.answer(&request) else { continue };
-        match device.write_all(&Answer::message(result, request.unique)) {
-            Ok(()) => {}
-            // ENOENT: nobody waits for the answer any more.
-            Err(error) if [Some(libc::ENOENT), Some(libc::ENODEV)].contains(&error.raw_os_error()) => {}
-            Err(_) => return 3,
+        let answer = server.answer(&request).map(|result| Answer::message(result, request.unique));
+        let granted = server.locks.granted().into_iter().map(|unique| Answer::message(Ok(Answer::default()), unique));
+        for message in answer.into_iter().chain(granted) {
+            match device.write_all(&message) {
+                Ok(()) => {}
+                // ENOENT: nobody waits for the answer any more.
+                Err(error) if [Some(libc::ENOENT), Some(libc::ENODEV)].contains(&error.raw_os_error()) => {}
+                Err(_) => return 3,
+            }
         }
     }
 }
 
 struct Server {
     tree: Tree,
+    locks: Locks,
     writes_back: bool,
 }
 
@@ -90,6 +97,7 @@ impl Server {
             }
             op::OPEN | op::OPENDIR => Ok(opened()),
             op::CREATE => self.create(request),
+            op::GETLK | op::SETLK | op::SETLKW => return self.lock(request),
             _ => self.answer_open(request),
         })
     }
@@ -126,8 +134,9 @@ impl Server {
                 self.tree.node(request.node)?.attributes.remove(request.name(0)).ok_or(libc::ENODATA)?;
                 done
             }
-            op::GETLK | op::SETLK => self.lock(request),
-            op::RELEASE | op::FSYNC | op::FLUSH | op::RELEASEDIR | op::FSYNCDIR | op::DESTROY => done,
+            op::FLUSH => Ok(self.closed(request, false)),
+            op::RELEASE if request.word(12) & RELEASE_FLOCK_UNLOCK != 0 => Ok(self.closed(request, true)),
+            op::RELEASE | op::FSYNC | op::RELEASEDIR | op::FSYNCDIR | op::DESTROY => done,
             _ => Err(libc::ENOSYS),
         }
     }
@@ -253,28 +262,31 @@ impl Server {
         Ok(answer)
     }
 
-    /// Locks are on whole files here, whatever their range.
-    fn lock(&mut self, request: &Request<'_>) -> Result<Answer> {
+    /// Tests, takes or releases a lock; `None` when the answer has to wait.
+    fn lock(&mut self, request: &Request<'_>) -> Option<Result<Answer>> {
         // struct fuse_lk_in: handle, owner, lock (start, end, type, process), flags.
         let is_flock = request.word(40) & LK_FLOCK != 0;
-        let wanted = Lock { owner: request.long(8), kind: request.word(32), is_flock };
-        let locks = &mut self.tree.node(request.node)?.locks;
-        let is_other = |lock: &&Lock| lock.is_flock == is_flock && lock.owner != wanted.owner;
-        let excludes = |lock: &&Lock| [lock.kind, wanted.kind].contains(&(libc::F_WRLCK as u32));
-        let unlocks = wanted.kind == libc::F_UNLCK as u32;
-        let conflict = locks.iter().filter(is_other).find(excludes).filter(|_| !unlocks).copied();
-        if request.opcode == op::GETLK {
-            let kind = conflict.map_or(libc::F_UNLCK as u32, |lock| lock.kind);
-            return Ok(Answer::default().longs(&[0, u64::MAX >> 1]).words(&[kind, 0]));
+        let kind = request.word(32).cast_signed();
+        let wanted = Lock { node: request.node, owner: request.long(8), kind, is_flock };
+        if kind == libc::F_UNLCK {
+            self.locks.release(&wanted);
+        } else if request.opcode == op::GETLK {
+            let kind = self.locks.conflict(&wanted).map_or(libc::F_UNLCK, |lock| lock.kind);
+            return Some(Ok(Answer::default().longs(&[0, u64::MAX >> 1]).words(&[kind.cast_unsigned(), 0])));
+        } else if !self.locks.take(wanted) {
+            if request.opcode == op::SETLK {
+                return Some(Err(libc::EAGAIN));
+            }
+            self.locks.wait(request.unique, wanted);
+            return None;
         }
-        if conflict.is_some() {
-            return Err(libc::EAGAIN);
-        }
-        locks.retain(|lock| lock.is_flock != is_flock || lock.owner != wanted.owner);
-        if !unlocks {
-            locks.push(wanted);
-        }
-        Ok(Answer::default())
+        Some(Ok(Answer::default()))
+    }
+
+    /// What a close releases: the owner is at the same place in both requests.
+    fn closed(&mut self, request: &Request<'_>, is_flock: bool) -> Answer {
+        self.locks.release(&Lock { node: request.node, owner: request.long(16), kind: libc::F_UNLCK, is_flock });
+        Answer::default()
     }
 }
 

@@ -7,17 +7,6 @@ use super::wire::Answer;
 /// Number of the root, given by the protocol.
 pub(super) const ROOT: u64 = 1;
 
-/// A lock that somebody holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Lock {
-    /// Who, as the kernel names him.
-    pub(super) owner: u64,
-    /// `F_RDLCK` or `F_WRLCK`.
-    pub(super) kind: u32,
-    /// Taken by `flock(2)`.
-    pub(super) is_flock: bool,
-}
-
 /// An inode.
 #[derive(Debug, Default)]
 pub(super) struct Node {
@@ -32,7 +21,6 @@ pub(super) struct Node {
     /// Of a directory.
     pub(super) entries: BTreeMap<Vec<u8>, u64>,
     pub(super) attributes: BTreeMap<Vec<u8>, Vec<u8>>,
-    pub(super) locks: Vec<Lock>,
 }
 
 impl Node {

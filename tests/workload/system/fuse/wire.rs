@@ -32,6 +32,7 @@ pub(super) mod op {
     pub(in super::super) const FSYNCDIR: u32 = 30;
     pub(in super::super) const GETLK: u32 = 31;
     pub(in super::super) const SETLK: u32 = 32;
+    pub(in super::super) const SETLKW: u32 = 33;
     pub(in super::super) const CREATE: u32 = 35;
     pub(in super::super) const INTERRUPT: u32 = 36;
     pub(in super::super) const DESTROY: u32 = 38;
