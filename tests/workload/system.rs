@@ -7,6 +7,7 @@ mod descriptors;
 mod devices;
 mod fuse;
 mod mounts;
+mod nfs;
 mod quota;
 mod swap;
 
@@ -31,6 +32,7 @@ pub(crate) const GROUPS: &[(&str, Exercise)] = &[
     ("swap", swap::exercise),
     ("quota", quota::exercise),
     ("fuse", fuse::exercise),
+    ("nfs", nfs::exercise),
 ];
 
 /// Runs one group in a directory of its own below `parent`.
