@@ -124,6 +124,11 @@ impl Session {
         self.not_offered.insert(kind, reason.to_owned());
     }
 
+    /// Takes a note back: the call has succeeded since.
+    pub(crate) fn forget(&mut self, kind: &'static str) {
+        self.not_offered.remove(kind);
+    }
+
     /// Removes the session's directory, which the load must have left empty, and says what was done.
     pub(crate) fn finish(mut self) -> Result<Counts> {
         let top = self.directory.clone();

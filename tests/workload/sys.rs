@@ -225,6 +225,14 @@ pub(crate) fn wait(pid: libc::pid_t) -> io::Result<c_int> {
     }
 }
 
+/// The exit code of a child that has ended already.
+pub(crate) fn wait_if_ended(pid: libc::pid_t) -> io::Result<Option<c_int>> {
+    let mut status = 0;
+    // SAFETY: the kernel writes the status through the pointer.
+    let ended = check(unsafe { libc::waitpid(pid, &raw mut status, libc::WNOHANG) })?;
+    Ok((ended == pid).then_some(libc::WEXITSTATUS(status)))
+}
+
 /// Gives up root for good: groups, then group, then user.
 pub(crate) fn become_user(uid: libc::uid_t) -> io::Result<()> {
     // SAFETY: only integers and an empty list are passed.

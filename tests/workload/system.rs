@@ -2,9 +2,12 @@
 //!
 //! It changes the whole machine for as long as it runs, and is meant for a VM.
 
+mod automounts;
 mod dentries;
 mod descriptors;
 mod devices;
+mod direct_access;
+mod failing_memory;
 mod fuse;
 mod mounts;
 mod nfs;
@@ -31,6 +34,9 @@ pub(crate) const GROUPS: &[(&str, Exercise)] = &[
     ("devices", devices::exercise),
     ("swap", swap::exercise),
     ("quota", quota::exercise),
+    ("automounts", automounts::exercise),
+    ("direct_access", direct_access::exercise),
+    ("failing_memory", failing_memory::exercise),
     ("fuse", fuse::exercise),
     ("nfs", nfs::exercise),
 ];

@@ -7,6 +7,7 @@ pub mod bench;
 pub mod build;
 pub mod kernel_module;
 pub mod kernels;
+mod load;
 mod natural_order;
 pub mod process;
 pub mod setup;

@@ -12,7 +12,7 @@ use anyhow::{Result, ensure};
 use crate::session::{Session, expect_eq};
 use crate::sys::mapping::{Mapping, PAGE};
 use crate::sys::mounting::LoopDevice;
-use crate::sys::{self, moving};
+use crate::sys::{self, moving, uring};
 
 const HDIO_GETGEO: libc::Ioctl = 0x301;
 const BLKRRPART: libc::Ioctl = 0x125f;
@@ -137,7 +137,19 @@ fn partitions(session: &mut Session) -> Result<()> {
     session.call("fsync", &path, |_| file.sync_all())?;
     session.call("partitions", &path, |_| read_table())?;
     session.call("write", &path, |_| file.write_all_at(&[0; 512], 0))?;
-    session.call("partitions", &path, |_| read_table()).map(drop)
+    session.call("partitions", &path, |_| read_table())?;
+    polled(session, &path)
+}
+
+/// A read that a ring polls for, where the disk has queues for that.
+fn polled(session: &mut Session, path: &Path) -> Result<()> {
+    let file =
+        session.call("direct_open", path, |path| File::options().read(true).custom_flags(libc::O_DIRECT).open(path))?;
+    let mut memory = Mapping::anonymous(libc::MAP_PRIVATE, PAGE)?;
+    memory.bytes().fill(1);
+    let read = session.call_if_offered("polled_read", path, |_| uring::polled_read(&file, memory.bytes()))?;
+    ensure!(read.is_none() || memory.bytes().starts_with(&[0; 512]), "the polled read brought other data");
+    Ok(())
 }
 
 /// Memory without pages of its own, read through /proc as a debugger does: by the mapping's `access`.

@@ -8,6 +8,8 @@ use std::fs::{self, File};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -18,6 +20,9 @@ use crate::sys::{self, locking, mounting, moving};
 
 const LENGTH: usize = 16 * PAGE;
 const SWAP_PAGES: u32 = 1024;
+/// How long the client may take to remove a file that was unlinked while it was open.
+const PATIENCE: Duration = Duration::from_secs(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 const DROP_CACHES: &str = "/proc/sys/vm/drop_caches";
 
 /// All of it.
@@ -81,7 +86,13 @@ fn names(session: &mut Session, daemon: &Daemon, point: &Path) -> Result<()> {
     session.call("read", &moved, |_| open.read_exact_at(&mut text, 0))?;
     expect_eq("data of a file without a name", &text, b"over")?;
     drop(open);
-    session.call("rmdir", &directory, |path| fs::remove_dir(path))?;
+    // The client removes it behind the caller's back.
+    let start = Instant::now();
+    while session.call_or("rmdir", &directory, &[libc::ENOTEMPTY], |path| fs::remove_dir(path))?.is_none() {
+        ensure!(start.elapsed() < PATIENCE, "a file that was closed without a name is still there");
+        sleep(POLL_INTERVAL);
+    }
+    session.forget("rmdir");
     for index in 1..20 {
         session.call("unlink", &point.join(format!("file-{index}")), |path| fs::remove_file(path))?;
     }
@@ -171,6 +182,8 @@ fn swap(session: &mut Session, point: &Path) -> Result<()> {
     session.call("write", &path, |_| file.write_all_at(&content, 0))?;
     session.call("fsync", &path, |_| file.sync_all())?;
     drop(file);
+    // The client asks the server how many blocks the file has: it takes none with holes.
+    session.call("stat", &path, |path| fs::metadata(path))?;
     if session.call_if_offered("swapon", &path, mounting::swap_on)?.is_some() {
         let memory = Mapping::anonymous(libc::MAP_PRIVATE, LENGTH)?;
         memory.write_pages(0..LENGTH, 1);
