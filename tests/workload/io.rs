@@ -165,7 +165,7 @@ fn controls(session: &mut Session, path: &Path, file: &File) -> Result<()> {
         sys::check(unsafe { libc::ioctl(file.as_raw_fd(), libc::TIOCGWINSZ, size.as_mut_ptr()) })
     })?;
     // A kernel without 32-bit programs ends the child.
-    match sys::wait(sys::fork(|| moving::compat_get_flags(file).unwrap_or(255))?) {
+    match sys::wait(sys::fork(|| moving::compat_get_version(file).unwrap_or(255))?) {
         Ok(0) => session.count("compat_ioctl"),
         Ok(errno) if [libc::ENOTTY, libc::EOPNOTSUPP].contains(&errno) => {
             session.note("compat_ioctl", "no such ioctl");

@@ -170,11 +170,15 @@ fn whole_system(directory: &Path, options: &[&str]) -> Result<()> {
     only_known(options, &["--images", "--only"])?;
     let at = options.iter().position(|option| *option == "--images");
     let images = at.and_then(|at| options.get(at + 1)).copied().unwrap_or(system::IMAGES);
+    let mut failures = Vec::new();
     for (name, exercise) in chosen(system::GROUPS, options, |(name, _)| name)? {
-        let counts = system::run(directory, Path::new(images), exercise).with_context(|| format!("system {name}"))?;
-        say(&format!("system {name}: {}", counts.line()))?;
+        match system::run(directory, Path::new(images), exercise) {
+            Ok(counts) => say(&format!("system {name}: {}", counts.line()))?,
+            // The others do not depend on it.
+            Err(error) => failures.push(format!("system {name}: {error:#}")),
+        }
     }
-    Ok(())
+    if failures.is_empty() { Ok(()) } else { bail!("{}", failures.join("\n")) }
 }
 
 fn stress(directory: &Path, options: &[&str]) -> Result<()> {

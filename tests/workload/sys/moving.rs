@@ -12,8 +12,8 @@ const FICLONE: libc::Ioctl = 0x4004_9409;
 const FICLONERANGE: libc::Ioctl = 0x4020_940d;
 const FIDEDUPERANGE: libc::Ioctl = 0xc018_9436;
 const FIBMAP: libc::Ioctl = 1;
-/// `FS_IOC32_GETFLAGS`.
-const FS_IOC32_GETFLAGS: u32 = 0x8004_6601;
+/// `FS_IOC32_GETVERSION`: one that the file system itself has to know, unlike that for the flags.
+const FS_IOC32_GETVERSION: u32 = 0x8004_7601;
 
 /// `splice(2)` between two descriptors at their own positions.
 pub(crate) fn splice(from: RawFd, to: RawFd, length: usize) -> io::Result<usize> {
@@ -123,11 +123,11 @@ pub(crate) fn poll(descriptor: RawFd, events: libc::c_short) -> io::Result<libc:
     Ok(request.revents)
 }
 
-/// `FS_IOC32_GETFLAGS` as a 32-bit program makes it: 0 or an errno. Ends the process where the kernel runs none.
-pub(crate) fn compat_get_flags(file: &File) -> io::Result<c_int> {
+/// `FS_IOC32_GETVERSION` as a 32-bit program makes it: 0 or an errno. Ends the process where the kernel runs none.
+pub(crate) fn compat_get_version(file: &File) -> io::Result<c_int> {
     // The kernel takes 32 bits of the address.
     let memory = super::mapping::Mapping::anonymous(libc::MAP_PRIVATE | libc::MAP_32BIT, super::mapping::PAGE)?;
-    Ok(compat_ioctl(file.as_raw_fd(), FS_IOC32_GETFLAGS, memory.address() as u32))
+    Ok(compat_ioctl(file.as_raw_fd(), FS_IOC32_GETVERSION, memory.address() as u32))
 }
 
 /// `ioctl(2)` by the 32-bit system call interface: 0 or an errno.

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use anyhow::{Result, ensure};
 
+use super::mounts::unmount_busy;
 use crate::session::{Session, expect_eq};
 use crate::sys::{self, mounting};
 
@@ -45,9 +46,10 @@ pub(super) fn exercise(session: &mut Session, _images: &Path) -> Result<()> {
     drop(to_daemon);
     if mounted?.is_some() {
         let worked = walk(session, &point);
-        let _ = mounting::unmount(&point.join(KNOWN));
-        session.call("umount", &point, mounting::unmount)?;
-        worked?;
+        // The daemon may still hold its directory open for a moment.
+        let known = unmount_busy(session, &point.join(KNOWN));
+        unmount_busy(session, &point)?;
+        worked.and(known)?;
     }
     let code = sys::wait(daemon)?;
     session.call("rmdir", &point, |path| fs::remove_dir(path))?;
@@ -63,7 +65,7 @@ fn walk(session: &mut Session, point: &Path) -> Result<()> {
     expect_eq("what lies there", &text, &"inside".to_owned())?;
     session.call_fails("automount", &unknown.join("."), &[libc::ENOENT], |path| fs::metadata(path))?;
     // Once more, since the directory is there and empty now.
-    session.call("umount", &known, mounting::unmount)?;
+    unmount_busy(session, &known)?;
     session.call("automount", &known.join("."), |path| fs::metadata(path)).map(drop)
 }
 

@@ -4,15 +4,16 @@
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsRawFd as _;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 
 use crate::session::{Session, expect_eq};
+use crate::sys;
+use crate::sys::mapping::{Mapping, PAGE};
 use crate::sys::mounting::{self, LoopDevice};
-use crate::sys::{self};
 
 /// Types without a device, each with the options to mount it with.
 const WITHOUT_DEVICE: [(&str, &str); 17] = [
@@ -138,6 +139,7 @@ fn files_on_image(session: &mut Session, point: &Path) -> Result<()> {
         fs::rename(directory.join("moved"), point.join("kept")).map(|()| path.exists())
     })?;
     session.call("rmdir", &directory, |path| fs::remove_dir(path))?;
+    directly(session, &point.join("direct"))?;
     let root = File::open(point)?;
     session.call("syncfs", point, |_| sys::sync_file_system(&root))?;
     session.call_or("remount", point, &[], |point| mounting::remount(point, libc::MS_NOATIME))?;
@@ -146,6 +148,24 @@ fn files_on_image(session: &mut Session, point: &Path) -> Result<()> {
     }
     session.call_if_offered("trim", point, |_| mounting::trim(&root))?;
     Ok(())
+}
+
+/// Past the page cache: the older way to do so, where the file system has no newer one.
+fn directly(session: &mut Session, path: &Path) -> Result<()> {
+    let mut options = File::options();
+    options.read(true).write(true).create_new(true).custom_flags(libc::O_DIRECT);
+    let file = session.call("direct_open", path, |path| options.open(path))?;
+    let mut memory = Mapping::anonymous(libc::MAP_PRIVATE, PAGE)?;
+    memory.bytes().fill(7);
+    // Over what is there: some write the first time by way of the page cache.
+    for _ in 0..2 {
+        session.call("direct_write", path, |_| file.write_all_at(memory.bytes(), 0))?;
+        session.call("fsync", path, |_| file.sync_all())?;
+    }
+    memory.bytes().fill(0);
+    session.call("direct_read", path, |_| file.read_exact_at(memory.bytes(), 0))?;
+    ensure!(memory.bytes().iter().all(|byte| *byte == 7), "direct I/O read other data than it had written");
+    session.call("unlink", path, |path| fs::remove_file(path))
 }
 
 /// Mounts and unmounts while other processes are at work on what is mounted.
@@ -194,7 +214,7 @@ fn use_mount(point: &Path) -> io::Result<()> {
 }
 
 /// Unmounts what is in use: again and again until nobody holds a file there.
-fn unmount_busy(session: &mut Session, point: &Path) -> Result<()> {
+pub(crate) fn unmount_busy(session: &mut Session, point: &Path) -> Result<()> {
     let start = Instant::now();
     loop {
         session.count("umount_busy");

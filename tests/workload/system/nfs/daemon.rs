@@ -4,7 +4,8 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::thread::sleep;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result};
 
@@ -24,6 +25,9 @@ const EXPORT_FLAGS: u32 = 0x2 | 0x400 | 0x2000;
 const DOMAIN: &str = "vfs-workload";
 /// Seconds for which the caches are good.
 const VALIDITY: u64 = 3600;
+/// How long the export may stay in use when the server has ended.
+const PATIENCE: Duration = Duration::from_secs(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// Seconds of a lease, the least that the server takes.
 const LEASE_TIME: &str = "10";
 
@@ -83,14 +87,26 @@ impl Daemon {
     pub(super) fn stop(self, session: &mut Session) -> Result<()> {
         let control = Path::new(CONTROL);
         session.call("nfsd", &control.join("threads"), |path| fs::write(path, "0\n"))?;
-        for cache in ["nfsd.fh", "nfsd.export", "auth.unix.ip"] {
-            let flush = Path::new(CACHES).join(cache).join("flush");
-            session.call("nfsd", &flush, |path| fs::write(path, "1\n"))?;
-        }
         if self.control_is_ours {
             session.call("umount", control, mounting::unmount)?;
         }
-        session.call("umount", &self.export, mounting::unmount)?;
+        // Entries of the caches hold the directory until they are thrown away, which takes them a moment.
+        let start = Instant::now();
+        loop {
+            flush_caches().context("throwing the caches away")?;
+            session.count("umount");
+            match mounting::unmount(&self.export) {
+                Err(error) if error.raw_os_error() == Some(libc::EBUSY) && start.elapsed() < PATIENCE => {
+                    sleep(POLL_INTERVAL);
+                }
+                other => break other.context("unmounting what was exported")?,
+            }
+        }
         session.call("rmdir", &self.export, |path| fs::remove_dir(path))
     }
+}
+
+fn flush_caches() -> io::Result<()> {
+    let caches = ["nfsd.fh", "nfsd.export", "auth.unix.ip"];
+    caches.iter().try_for_each(|cache| fs::write(Path::new(CACHES).join(cache).join("flush"), "1\n"))
 }
