@@ -36,7 +36,7 @@ fn a_file_system_that_refuses_a_call_is_named_with_the_call() {
     let output = workload(&["proc", "/proc"]).unwrap();
     assert_eq!(output.status.code(), Some(1));
     let message = text(&output.stderr);
-    assert!(message.contains("/proc, round 0: mkdir /proc/vfs-workload: "), "{message}");
+    assert!(message.contains("/proc, names, round 0: mkdir /proc/vfs-workload: "), "{message}");
 }
 
 #[test]

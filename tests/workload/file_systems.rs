@@ -6,25 +6,40 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, ensure};
 
 use crate::session::{Counts, Session};
-use crate::{acl, attributes, data, names, renames};
+use crate::{acl, attributes, data, io, locks, memory, names, renames, whole, xattrs};
 
-/// Runs `rounds` rounds on one directory.
-pub(crate) fn run(directory: &Path, rounds: u32) -> Result<Counts> {
-    let mut counts = Counts::default();
+/// A part of the load: its name, and what it does in a session of its own.
+pub(crate) type Group = (&'static str, fn(&mut Session) -> Result<()>);
+
+/// The whole load on one file system.
+pub(crate) const GROUPS: &[Group] = &[
+    ("names", names::exercise),
+    ("renames", renames::exercise),
+    ("attributes", attributes::exercise),
+    ("xattrs", xattrs::exercise),
+    ("acl", acl::exercise),
+    ("data", data::exercise),
+    ("io", io::exercise),
+    ("memory", memory::exercise),
+    ("locks", locks::exercise),
+    ("whole", whole::exercise),
+];
+
+/// Runs `rounds` rounds of every group on one directory: what each came to, in the groups' order.
+pub(crate) fn run(directory: &Path, groups: &[Group], rounds: u32) -> Result<Vec<(&'static str, Counts)>> {
+    let mut sums: Vec<_> = groups.iter().map(|(name, _)| (*name, Counts::default())).collect();
     for round in 0..rounds {
-        let one = run_once(directory).with_context(|| format!("{}, round {round}", directory.display()))?;
-        counts.add(one);
+        for ((name, exercise), (_, sum)) in groups.iter().zip(&mut sums) {
+            let what = || format!("{}, {name}, round {round}", directory.display());
+            sum.add(run_once(directory, *exercise).with_context(what)?);
+        }
     }
-    Ok(counts)
+    Ok(sums)
 }
 
-fn run_once(directory: &Path) -> Result<Counts> {
+fn run_once(directory: &Path, exercise: fn(&mut Session) -> Result<()>) -> Result<Counts> {
     let mut session = Session::new(directory)?;
-    names::exercise(&mut session)?;
-    renames::exercise(&mut session)?;
-    attributes::exercise(&mut session)?;
-    acl::exercise(&mut session)?;
-    data::exercise(&mut session)?;
+    exercise(&mut session)?;
     session.finish()
 }
 

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::bpf::Tracing;
-use crate::{file_systems, sys};
+use crate::file_systems::{self, GROUPS};
+use crate::sys;
 
 /// How long the tracer may take to attach.
 const ATTACH_TIMEOUT: Duration = Duration::from_secs(300);
@@ -35,7 +36,7 @@ pub(crate) fn check(directory: &Path, command: &[String]) -> Result<String> {
         ensure!(code == 0, "the load failed while the tracer was killed");
     }
     let after = wait_until_gone(before)?;
-    file_systems::run(directory, 1).context("the load after the tracer was killed")?;
+    file_systems::run(directory, GROUPS, 1).context("the load after the tracer was killed")?;
     Ok(format!("before: {before}\nattached: {attached}\nkilled: {status}\nafter: {after}"))
 }
 
@@ -51,9 +52,9 @@ fn start_load(directory: &Path) -> Result<libc::pid_t> {
     let (mut reader, mut writer) = sys::pipe()?;
     let pid = sys::fork(|| {
         let mut load = || -> Result<()> {
-            file_systems::run(directory, 1)?;
+            file_systems::run(directory, GROUPS, 1)?;
             writer.write_all(b".")?;
-            file_systems::run(directory, ROUNDS_AFTER).map(drop)
+            file_systems::run(directory, GROUPS, ROUNDS_AFTER).map(drop)
         };
         i32::from(load().is_err())
     })?;

@@ -3,18 +3,25 @@
 //! It knows nothing of vfs-audit: the same program runs with the tracer and without.
 
 mod acl;
+mod allocation;
 mod attributes;
 mod bpf;
 mod churn;
 mod data;
 mod file_systems;
+mod io;
 mod kill;
+mod locks;
+mod memory;
 mod names;
 mod renames;
 mod session;
 mod stage;
 mod stress;
 mod sys;
+mod system;
+mod whole;
+mod xattrs;
 
 use std::io::{Write as _, stderr, stdout};
 use std::path::{Path, PathBuf};
@@ -27,8 +34,11 @@ use vfs_audit_tests::fault::{FAULTS, find};
 use crate::stage::Outcome;
 
 const USAGE: &str = "\
-usage: vfs-workload all DIR [--rounds N]           every directory below DIR, each taken for a file system
-       vfs-workload NAME DIR [--rounds N]          the file system at DIR, reported as NAME
+usage: vfs-workload all DIR [--only GROUP] [--rounds N]   every directory below DIR, each taken for a file system
+       vfs-workload NAME DIR [--only GROUP] [--rounds N]  the file system at DIR, reported as NAME
+       vfs-workload system DIR [--only GROUP] [--images IMAGES]  mounts, devices, swap, quota and servers of its own; DIR as
+                                                   for all. Changes the whole machine: for a VM
+       vfs-workload groups                         the groups of both
        vfs-workload stress DIR [--tasks T] [--seconds S]
        vfs-workload churn DIR [--rounds N]         metadata and data churn; prints nanoseconds per round
        vfs-workload fault NAME[:ok] DIR            commit one fault of vfs_faulty.ko, or make its call correctly
@@ -89,12 +99,11 @@ fn run(arguments: &[String]) -> Result<End> {
         ["faults", directory, options @ ..] => all_faults(Path::new(directory), options)?,
         ["churn", directory, options @ ..] => churn(Path::new(directory), options)?,
         ["stress", directory, options @ ..] => stress(Path::new(directory), options)?,
-        ["all", directory, options @ ..] => {
-            let directories = file_systems::below(Path::new(directory))?;
-            load(&directories, None, rounds(options)?)?;
-        }
+        ["groups"] => groups()?,
+        ["system", directory, options @ ..] => whole_system(Path::new(directory), options)?,
+        ["all", directory, options @ ..] => load(&file_systems::below(Path::new(directory))?, None, options)?,
         [name, directory, options @ ..] if !name.starts_with('-') => {
-            load(&[PathBuf::from(directory)], Some(name), rounds(options)?)?;
+            load(&[PathBuf::from(directory)], Some(name), options)?;
         }
         _ => return usage("no such command"),
     }
@@ -125,13 +134,51 @@ fn rounds(options: &[&str]) -> Result<u32> {
     number(options, "--rounds", 1)
 }
 
-fn load(directories: &[PathBuf], name: Option<&str>, rounds: u32) -> Result<()> {
+/// One line per file system and group.
+fn load(directories: &[PathBuf], name: Option<&str>, options: &[&str]) -> Result<()> {
+    only_known(options, &["--rounds", "--only"])?;
+    let rounds = number(options, "--rounds", 1)?;
+    let groups = chosen(file_systems::GROUPS, options, |(name, _)| name)?;
     for directory in directories {
-        let counts = file_systems::run(directory, rounds)?;
         let own_name = directory.file_name().unwrap_or_default().to_string_lossy();
-        say(&format!("{}: {}", name.unwrap_or(&own_name), counts.line()))?;
+        for group in &groups {
+            for (group, counts) in file_systems::run(directory, &[*group], rounds)? {
+                say(&format!("{} {group}: {}", name.unwrap_or(&own_name), counts.line()))?;
+            }
+        }
     }
     Ok(())
+}
+
+/// All groups, or the one that `--only` names.
+fn chosen<T: Copy>(groups: &[T], options: &[&str], name: impl Fn(&T) -> &str) -> Result<Vec<T>> {
+    let Some(at) = options.iter().position(|option| *option == "--only") else { return Ok(groups.to_vec()) };
+    let wanted = options.get(at + 1).copied().unwrap_or_default();
+    match groups.iter().find(|group| name(group) == wanted) {
+        Some(group) => Ok(vec![*group]),
+        None => usage(format!("no group is called {wanted:?}")),
+    }
+}
+
+fn groups() -> Result<()> {
+    file_systems::GROUPS.iter().try_for_each(|(name, _)| say(&format!("all {name}")))?;
+    system::GROUPS.iter().try_for_each(|(name, _)| say(&format!("system {name}")))
+}
+
+/// One line per group.
+fn whole_system(directory: &Path, options: &[&str]) -> Result<()> {
+    only_known(options, &["--images", "--only"])?;
+    let at = options.iter().position(|option| *option == "--images");
+    let images = at.and_then(|at| options.get(at + 1)).copied().unwrap_or(system::IMAGES);
+    let mut failures = Vec::new();
+    for (name, exercise) in chosen(system::GROUPS, options, |(name, _)| name)? {
+        match system::run(directory, Path::new(images), exercise) {
+            Ok(counts) => say(&format!("system {name}: {}", counts.line()))?,
+            // The others do not depend on it.
+            Err(error) => failures.push(format!("system {name}: {error:#}")),
+        }
+    }
+    if failures.is_empty() { Ok(()) } else { bail!("{}", failures.join("\n")) }
 }
 
 fn stress(directory: &Path, options: &[&str]) -> Result<()> {

@@ -38,6 +38,11 @@ impl Session {
         Ok(session)
     }
 
+    /// The directory that the session was given.
+    pub(crate) fn root(&self) -> &Path {
+        self.directory.parent().unwrap_or(&self.directory)
+    }
+
     /// The path of a name in the session's directory.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.join(name)
@@ -50,7 +55,7 @@ impl Session {
         path: &Path,
         call: impl FnOnce(&Path) -> io::Result<T>,
     ) -> Result<T> {
-        *self.counts.entry(kind).or_default() += 1;
+        self.count(kind);
         call(path).with_context(|| format!("{kind} {}", path.display()))
     }
 
@@ -62,7 +67,7 @@ impl Session {
         errnos: &[i32],
         call: impl FnOnce(&Path) -> io::Result<T>,
     ) -> Result<()> {
-        *self.counts.entry(kind).or_default() += 1;
+        self.count(kind);
         match call(path) {
             Err(error) if error.raw_os_error().is_some_and(|errno| errnos.contains(&errno)) => Ok(()),
             Err(error) => bail!("{kind} {}: {error}, expected errno {errnos:?}", path.display()),
@@ -77,7 +82,7 @@ impl Session {
         path: &Path,
         call: impl FnOnce(&Path) -> io::Result<T>,
     ) -> Result<Option<T>> {
-        self.call_or_note(kind, path, &NOT_OFFERED, call)
+        self.call_or(kind, path, &NOT_OFFERED, call)
     }
 
     /// Makes a call that a container may not make; `None` when this process may not.
@@ -87,17 +92,18 @@ impl Session {
         path: &Path,
         call: impl FnOnce(&Path) -> io::Result<T>,
     ) -> Result<Option<T>> {
-        self.call_or_note(kind, path, &NOT_PERMITTED, call)
+        self.call_or(kind, path, &NOT_PERMITTED, call)
     }
 
-    fn call_or_note<T>(
+    /// Makes a call that may fail with one of `noted`; `None` when it does.
+    pub(crate) fn call_or<T>(
         &mut self,
         kind: &'static str,
         path: &Path,
         noted: &[i32],
         call: impl FnOnce(&Path) -> io::Result<T>,
     ) -> Result<Option<T>> {
-        *self.counts.entry(kind).or_default() += 1;
+        self.count(kind);
         match call(path) {
             Ok(value) => Ok(Some(value)),
             Err(error) if error.raw_os_error().is_some_and(|errno| noted.contains(&errno)) => {
@@ -106,6 +112,21 @@ impl Session {
             }
             Err(error) => Err(error).with_context(|| format!("{kind} {}", path.display())),
         }
+    }
+
+    /// Counts a call that was made by other means.
+    pub(crate) fn count(&mut self, kind: &'static str) {
+        *self.counts.entry(kind).or_default() += 1;
+    }
+
+    /// Notes what cannot be done here, and why.
+    pub(crate) fn note(&mut self, kind: &'static str, reason: &str) {
+        self.not_offered.insert(kind, reason.to_owned());
+    }
+
+    /// Takes a note back: the call has succeeded since.
+    pub(crate) fn forget(&mut self, kind: &'static str) {
+        self.not_offered.remove(kind);
     }
 
     /// Removes the session's directory, which the load must have left empty, and says what was done.

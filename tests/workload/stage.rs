@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail, ensure};
 use vfs_audit_tests::fault::{Fault, Scene, TRIGGER};
 
-use crate::sys;
+use crate::sys::{self, mounting};
 
 /// The file system that the module brings with it.
 const PSEUDO_FS: &str = "vfs_faulty_fs";
@@ -77,7 +77,7 @@ impl Stage {
     fn furnish(&mut self) -> Result<()> {
         let place = self.directory.join("a");
         if self.scene.is_on_pseudo_fs() {
-            sys::mount(PSEUDO_FS, &place).with_context(|| format!("mounting {PSEUDO_FS}"))?;
+            mounting::mount(PSEUDO_FS, &place).with_context(|| format!("mounting {PSEUDO_FS}"))?;
             if !self.scene.adds_a_name() {
                 File::create(&self.path)?;
             }
@@ -145,7 +145,7 @@ impl Stage {
 
     fn strike(self) -> Result<()> {
         if self.scene.is_on_pseudo_fs() {
-            sys::unmount(&self.directory.join("a")).with_context(|| format!("unmounting {PSEUDO_FS}"))?;
+            mounting::unmount(&self.directory.join("a")).with_context(|| format!("unmounting {PSEUDO_FS}"))?;
         }
         fs::remove_dir_all(&self.directory).with_context(|| format!("removing {}", self.directory.display()))
     }

@@ -2,6 +2,12 @@
 //!
 //! Nothing here decides what to call or judges a result.
 
+pub(crate) mod locking;
+pub(crate) mod mapping;
+pub(crate) mod mounting;
+pub(crate) mod moving;
+pub(crate) mod uring;
+
 use std::ffi::CString;
 use std::fs::File;
 use std::io;
@@ -24,16 +30,21 @@ pub(crate) const FS_NODUMP_FL: c_uint = 0x40;
 /// Extents that one fiemap call asks for.
 const FIEMAP_EXTENTS: usize = 8;
 
+/// The result of a system call made by its number.
+pub(crate) fn check_long(result: libc::c_long) -> io::Result<libc::c_long> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
 /// A path as the kernel wants it.
 pub(crate) fn c_path(path: &Path) -> io::Result<CString> {
     CString::new(path.as_os_str().as_bytes()).map_err(|_| io::ErrorKind::InvalidInput.into())
 }
 
-fn check(result: c_int) -> io::Result<c_int> {
+pub(crate) fn check(result: c_int) -> io::Result<c_int> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
-fn check_size(result: libc::ssize_t) -> io::Result<usize> {
+pub(crate) fn check_size(result: libc::ssize_t) -> io::Result<usize> {
     usize::try_from(result).map_err(|_| io::Error::last_os_error())
 }
 
@@ -174,20 +185,6 @@ pub(crate) fn write_through_mapping(file: &File, length: usize, byte: u8) -> io:
     }
 }
 
-/// `mount(2)` of a file system without a device.
-pub(crate) fn mount(kind: &str, at: &Path) -> io::Result<()> {
-    let (kind, at) = (CString::new(kind)?, c_path(at)?);
-    // SAFETY: all strings are NUL-terminated and outlive the call.
-    check(unsafe { libc::mount(c"none".as_ptr(), at.as_ptr(), kind.as_ptr(), 0, std::ptr::null()) }).map(drop)
-}
-
-/// `umount(2)`.
-pub(crate) fn unmount(at: &Path) -> io::Result<()> {
-    let at = c_path(at)?;
-    // SAFETY: the path is NUL-terminated and outlives the call.
-    check(unsafe { libc::umount(at.as_ptr()) }).map(drop)
-}
-
 /// `bpf(2)` with a command that walks ids: the next one after `id`.
 pub(crate) fn next_bpf_id(command: c_int, id: u32) -> io::Result<Option<u32>> {
     // union bpf_attr: start_id, next_id, open_flags.
@@ -228,6 +225,14 @@ pub(crate) fn wait(pid: libc::pid_t) -> io::Result<c_int> {
     }
 }
 
+/// The exit code of a child that has ended already.
+pub(crate) fn wait_if_ended(pid: libc::pid_t) -> io::Result<Option<c_int>> {
+    let mut status = 0;
+    // SAFETY: the kernel writes the status through the pointer.
+    let ended = check(unsafe { libc::waitpid(pid, &raw mut status, libc::WNOHANG) })?;
+    Ok((ended == pid).then_some(libc::WEXITSTATUS(status)))
+}
+
 /// Gives up root for good: groups, then group, then user.
 pub(crate) fn become_user(uid: libc::uid_t) -> io::Result<()> {
     // SAFETY: only integers and an empty list are passed.
@@ -253,4 +258,10 @@ pub(crate) fn pipe() -> io::Result<(File, File)> {
         check(libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC))?;
         Ok((File::from_raw_fd(ends[0]), File::from_raw_fd(ends[1])))
     }
+}
+
+/// Makes one call in a child process of its own: 0, or the errno that it got.
+pub(crate) fn in_child<T>(call: impl FnOnce() -> io::Result<T>) -> io::Result<c_int> {
+    let child = fork(|| call().err().map_or(0, |error| error.raw_os_error().unwrap_or(255)))?;
+    wait(child)
 }

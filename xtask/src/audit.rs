@@ -5,21 +5,22 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
 use crate::build;
 use crate::kernels;
+use crate::load;
 use crate::setup::{self, Missing};
 use crate::vm::{BROKEN, Vm};
 use crate::workspace::{self, Scratch};
 
 const KERNEL: &str = "6.12";
 const FILESYSTEMS: &[&str] = &["ext4", "xfs", "btrfs", "tmpfs", "overlay"];
-const WORKLOAD_PACKAGE: &str = "vfs-audit-tests";
-const WORKLOAD: &str = "vfs-workload";
 const DAEMON_IN_GUEST: &str = "/usr/local/bin/vfs-audit";
-const WORKLOAD_IN_GUEST: &str = "/usr/local/bin/vfs-workload";
+/// A slow emulator takes most of it: the load alone is a minute of the guest's time.
+const TIMEOUT: Duration = Duration::from_secs(1200);
 /// The report for people and the one for programs, in the out directory.
 const REPORTS: [(&str, &str); 2] = [("table", "report.txt"), ("json", "report.json")];
 
@@ -43,7 +44,6 @@ pub fn run(args: &Args) -> Result<i32> {
         setup::run(&setup::Args::default())?;
     }
     let daemon = build::run(&build::Args::default())?;
-    let workload = build::guest_program(WORKLOAD_PACKAGE, WORKLOAD)?;
     let out = workspace::root().join(&args.out);
     fs::create_dir_all(&out).with_context(|| format!("creating {}", out.display()))?;
     for (_, name) in REPORTS {
@@ -51,8 +51,8 @@ pub fn run(args: &Args) -> Result<i32> {
         let _ = fs::remove_file(out.join(name));
     }
     let code = match (&args.kernel, host_is_ready(&daemon)) {
-        (None, true) => on_host(&daemon, &workload, &out)?,
-        (kernel, _) => in_vm(kernel.as_deref().unwrap_or(KERNEL), &daemon, &workload, &out)?,
+        (None, true) => on_host(&daemon, &out)?,
+        (kernel, _) => in_vm(kernel.as_deref().unwrap_or(KERNEL), &daemon, &out)?,
     };
     for (_, name) in REPORTS {
         let has_report = fs::metadata(out.join(name)).is_ok_and(|metadata| metadata.len() > 0);
@@ -70,25 +70,31 @@ fn host_is_ready(daemon: &Path) -> bool {
     is_root && doctor().is_ok_and(|status| status.success())
 }
 
-fn on_host(daemon: &Path, workload: &Path, out: &Path) -> Result<i32> {
+/// The load stays in a directory of its own: what changes the whole machine is for a VM.
+fn on_host(daemon: &Path, out: &Path) -> Result<i32> {
     eprintln!("audit: auditing this host");
     let scratch = Scratch::below(&workspace::target_dir().join("audit"))?;
     // The workload takes every directory below the one that it is given for a file system.
     fs::create_dir(scratch.path().join("host"))?;
     let mut command = Command::new(daemon);
-    command.args(run_arguments(out)).arg(workload).arg("all").arg(scratch.path());
+    command.args(run_arguments(out)).arg(load::program()?).arg("all").arg(scratch.path());
     let status = command.status().context("starting vfs-audit")?;
     Ok(status.code().unwrap_or(BROKEN))
 }
 
-fn in_vm(kernel: &str, daemon: &Path, workload: &Path, out: &Path) -> Result<i32> {
+fn in_vm(kernel: &str, daemon: &Path, out: &Path) -> Result<i32> {
     eprintln!("audit: auditing a VM with Debian's kernel {kernel}: {}", FILESYSTEMS.join(", "));
     let [kernel]: [_; 1] = kernels::named(kernel)?.try_into().ok().context("audit takes one kernel")?;
     let command = [DAEMON_IN_GUEST.to_owned()].into_iter().chain(run_arguments(Path::new("/out")));
     let mut vm = Vm::new(kernel, &[]);
-    vm.command = command.chain([WORKLOAD_IN_GUEST, "all", "/mnt"].map(str::to_owned)).collect();
+    vm.command = command.chain(["sh", "-c", load::SHELL_LINE].map(str::to_owned)).collect();
     vm.filesystems = FILESYSTEMS.iter().map(ToString::to_string).collect();
-    vm.files = vec![(daemon.into(), DAEMON_IN_GUEST.into()), (workload.into(), WORKLOAD_IN_GUEST.into())];
+    let images = Scratch::below(&workspace::target_dir().join("audit"))?;
+    vm.files = load::files(images.path())?;
+    vm.files.push((daemon.into(), DAEMON_IN_GUEST.into()));
+    vm.modules = load::modules(&vm.kernel)?;
+    vm.append = load::KERNEL_WORDS.into();
+    vm.timeout = TIMEOUT;
     vm.out = Some(out.to_path_buf());
     vm.is_shown = true;
     let outcome = vm.run()?;

@@ -8,6 +8,7 @@ pub mod build;
 pub mod coverage;
 pub mod kernel_module;
 pub mod kernels;
+mod load;
 mod natural_order;
 pub mod process;
 pub mod setup;
