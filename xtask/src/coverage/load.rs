@@ -7,16 +7,15 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::build;
 use crate::coverage::Args;
 use crate::kernels::Kernel;
+use crate::load as workload;
 use crate::stress::stressors::{Load, WIDE};
 use crate::stress::{WRITABLE, package};
 use crate::vm::{End, Vm, file_systems};
 use crate::workspace::Scratch;
 
 const DAEMON_IN_GUEST: &str = "/usr/local/bin/vfs-audit";
-const WORKLOAD_IN_GUEST: &str = "/usr/local/bin/vfs-workload";
 const SCRIPT_IN_GUEST: &str = "/load";
 /// File systems that can be read only.
 const READ_ONLY: &[&str] = &["squashfs", "iso9660"];
@@ -35,15 +34,17 @@ pub(super) fn audit(args: &Args, kernel: Kernel, daemon: &Path, directory: &Path
     let scratch = Scratch::below(directory)?;
     let script = scratch.path().join("load");
     fs::write(&script, load(&kinds, args.seconds)).context("writing the load")?;
-    let workload = build::guest_program("vfs-audit-tests", "vfs-workload")?;
     let run = format!(
         "vfs-audit run --format json -o /out/report.json --also table:/out/report.txt -- sh {SCRIPT_IN_GUEST}; \
          echo audit: $? >> /out/{LOADS}"
     );
     let mut vm = Vm::new(kernel, &[&run]);
     vm.filesystems = kinds.iter().map(ToString::to_string).collect();
-    let files = [(daemon, DAEMON_IN_GUEST), (&workload, WORKLOAD_IN_GUEST), (&script, SCRIPT_IN_GUEST)];
+    vm.modules = workload::modules(&vm.kernel)?;
+    vm.append = workload::KERNEL_WORDS.into();
+    let files = [(daemon, DAEMON_IN_GUEST), (&script, SCRIPT_IN_GUEST)];
     vm.files = files.map(|(host, guest)| (host.to_path_buf(), guest.to_owned())).to_vec();
+    vm.files.extend(workload::files(scratch.path())?);
     vm.files.extend(package::files()?);
     vm.timeout = TIMEOUT;
     vm.out = Some(out.clone());
