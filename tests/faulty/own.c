@@ -21,7 +21,13 @@ static DEFINE_MUTEX(caller_mutex);
 
 bool own_is_called(void)
 {
-	return READ_ONCE(caller) == current;
+	/* An interrupt of the task is no part of its call: RCU frees inodes there. */
+	return READ_ONCE(caller) == current && in_task();
+}
+
+void own_called(void)
+{
+	WRITE_ONCE(caller, NULL);
 }
 
 enum misdeed own_misdeed(const char *name)
@@ -54,6 +60,8 @@ struct folio *own_new_folio(struct address_space *mapping)
 	if (folio) {
 		folio->mapping = mapping;
 		folio->index = 0;
+		/* Else the kernel warns when it is made dirty. */
+		folio_mark_uptodate(folio);
 	}
 	return folio;
 }

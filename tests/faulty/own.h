@@ -61,6 +61,8 @@ enum misdeed own_misdeed(const char *name);
 void own_sleep(void);
 /* Whether an own callback was called by this module, in this task. */
 bool own_is_called(void);
+/* The call is over, before own_close(): what the kernel calls now is no part of it. */
+void own_called(void);
 
 /* The address of a variable or function that the kernel does not export, or NULL. */
 void *kernel_symbol(const char *name);

@@ -70,6 +70,7 @@ static __always_inline int readahead_with(const struct call *call, const struct 
 			context_leave(how->context);
 		}
 		own_release(&own, INVALIDATE_LOCK);
+		own_called();
 		if (folio_test_locked(own.folio)) {
 			msleep(PUT_OFF_MS);
 			folio_unlock(own.folio);

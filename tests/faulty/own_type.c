@@ -66,6 +66,7 @@ OWN_CALL(mount, 0, ({
 	struct dentry *root = own.sb->s_type->mount(own.sb->s_type, 0, "none", NULL);
 	struct super_block *sb = IS_ERR(root) ? NULL : root->d_sb;
 
+	own_called();
 	if (sb && how->misdeed == UNLOCK)
 		down_write(&sb->s_umount);
 	if (sb) {

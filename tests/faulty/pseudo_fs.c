@@ -114,8 +114,9 @@ static struct inode *new_pseudo_inode(struct super_block *sb, umode_t mode)
 		inode->i_op = &pseudo_file_operations;
 		inode->i_fop = &own_file_operations;
 		inode->i_mapping->a_ops = &own_address_space_operations;
-		mapping_set_no_writeback_tags(inode->i_mapping);
 	}
+	/* Folios under writeback are not in the mapping, where the tags would be. */
+	mapping_set_no_writeback_tags(inode->i_mapping);
 	return inode;
 }
 
