@@ -164,8 +164,23 @@ mod tests {
 
     /// In the order in which the module lists their faults.
     const SOURCES: &[&str] = &[
-        "children", "rename", "attributes", "pseudo_fs", "directory", "xattr", "own_dentry", "own_super", "own_type",
-        "own_pages", "own_writeback", "own_readahead", "own_vm", "own_file", "own_locks", "own_disk", "own_quota",
+        "children",
+        "rename",
+        "attributes",
+        "pseudo_fs",
+        "directory",
+        "xattr",
+        "own_dentry",
+        "own_super",
+        "own_type",
+        "own_pages",
+        "own_writeback",
+        "own_readahead",
+        "own_vm",
+        "own_file",
+        "own_locks",
+        "own_disk",
+        "own_quota",
         "own_buffer",
     ];
 

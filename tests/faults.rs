@@ -6,6 +6,16 @@ use crate::fault::{Fault, Release, Scene};
 const EXT4_ORPHAN: &[(&str, &str)] = &[("ext4", "ext4_orphan_add")];
 /// overlayfs checks the directory's lock when it notes that the directory changed.
 const OVERLAY_DIR: &[(&str, &str)] = &[("overlay", "ovl_dir_modified")];
+/// xfs asserts the directory's lock; btrfs, and the VFS for overlayfs, give a shared one back to take it exclusive, and hang
+/// where there is none.
+const READDIR: &[(&str, &str)] = &[
+    ("xfs", "xfs_assert_ilocked"),
+    ("btrfs", "btrfs_readdir_get_delayed_items"),
+    ("overlay", "wrap_directory_iterator"),
+];
+/// They give back what another task holds.
+const GIVEN_BACK: &[(&str, &str)] =
+    &[("btrfs", "btrfs_readdir_get_delayed_items"), ("overlay", "wrap_directory_iterator")];
 
 const fn fault(name: &'static str, rule: &'static str, scene: Scene) -> Fault {
     Fault { name, rule, scene, warns_on: &[], since: (0, 0), until: (u32::MAX, 0), unseen: None }
@@ -88,9 +98,9 @@ pub const FAULTS: &[Fault] = &[
     fault("atomic-open-no-lock", "inode_operations.atomic_open", Scene::AtomicOpen),
     fault("atomic-open-shared-creat", "inode_operations.atomic_open.create", Scene::AtomicCreate),
     // directory.c
-    fault("iterate-shared-no-lock", "file_operations.iterate_shared", Scene::Iterate),
-    fault("iterate-shared-wrong-inode", "file_operations.iterate_shared", Scene::Iterate),
-    fault("iterate-shared-held-by-other", "file_operations.iterate_shared", Scene::Iterate),
+    warned(READDIR, fault("iterate-shared-no-lock", "file_operations.iterate_shared", Scene::Iterate)),
+    warned(READDIR, fault("iterate-shared-wrong-inode", "file_operations.iterate_shared", Scene::Iterate)),
+    warned(GIVEN_BACK, fault("iterate-shared-held-by-other", "file_operations.iterate_shared", Scene::Iterate)),
     // xattr.c
     fault("xattr-set-no-lock", "xattr_handler.set", Scene::XattrSet),
     fault("xattr-set-shared", "xattr_handler.set", Scene::XattrSet),
@@ -186,13 +196,27 @@ pub const FAULTS: &[Fault] = &[
     fault("write-end-preemption-off", "address_space_operations.write_end.may_block", Scene::Own),
     fault("bmap-under-spinlock", "address_space_operations.bmap.may_block", Scene::Own),
     fault("invalidate-folio-unlocked", "address_space_operations.invalidate_folio.locked", Scene::Own),
-    fault("invalidate-folio-no-invalidate-lock", "address_space_operations.invalidate_folio.invalidate_lock", Scene::Own),
+    fault(
+        "invalidate-folio-no-invalidate-lock",
+        "address_space_operations.invalidate_folio.invalidate_lock",
+        Scene::Own,
+    ),
     fault("invalidate-folio-shared", "address_space_operations.invalidate_folio.invalidate_lock", Scene::Own),
     fault("invalidate-folio-held-by-other", "address_space_operations.invalidate_folio.invalidate_lock", Scene::Own),
     fault("invalidate-folio-interrupts-off", "address_space_operations.invalidate_folio.may_block", Scene::Own),
     fault("release-folio-unlocked", "address_space_operations.release_folio.locked", Scene::Own),
-    since((6, 6), fault("release-folio-keeps-private", "address_space_operations.release_folio.private_gone", Scene::Own)),
-    since((6, 6), fault("release-folio-under-writeback", "address_space_operations.release_folio.not_under_writeback", Scene::Own)),
+    since(
+        (6, 6),
+        fault("release-folio-keeps-private", "address_space_operations.release_folio.private_gone", Scene::Own),
+    ),
+    since(
+        (6, 6),
+        fault(
+            "release-folio-under-writeback",
+            "address_space_operations.release_folio.not_under_writeback",
+            Scene::Own,
+        ),
+    ),
     fault("release-folio-preemption-off", "address_space_operations.release_folio.may_block", Scene::Own),
     fault("free-folio-unlocked", "address_space_operations.free_folio.locked", Scene::Own),
     fault("free-folio-not-removed", "address_space_operations.free_folio.removed", Scene::Own),
@@ -206,13 +230,19 @@ pub const FAULTS: &[Fault] = &[
     fault("launder-folio-preemption-off", "address_space_operations.launder_folio.may_block", Scene::Own),
     fault("is-partially-uptodate-unlocked", "address_space_operations.is_partially_uptodate.locked", Scene::Own),
     fault("is-partially-uptodate-in-rcu", "address_space_operations.is_partially_uptodate.may_block", Scene::Own),
-    since((6, 12), fault("error-remove-folio-unlocked", "address_space_operations.error_remove_folio.locked", Scene::Own)),
+    since(
+        (6, 12),
+        fault("error-remove-folio-unlocked", "address_space_operations.error_remove_folio.locked", Scene::Own),
+    ),
     until((6, 6), fault("error-remove-page-unlocked", "address_space_operations.error_remove_page.locked", Scene::Own)),
     // own_writeback.c
     until((6, 12), fault("writepage-unlocked", "address_space_operations.writepage.locked", Scene::Own)),
     until((6, 12), fault("writepage-keeps-locked", "address_space_operations.writepage.unlocks", Scene::Own)),
     until((6, 12), fault("writepage-no-writeback", "address_space_operations.writepage.writeback", Scene::Own)),
-    until((6, 12), fault("writepage-unlocks-first", "address_space_operations.writepage.writeback_then_unlock", Scene::Own)),
+    until(
+        (6, 12),
+        fault("writepage-unlocks-first", "address_space_operations.writepage.writeback_then_unlock", Scene::Own),
+    ),
     until((6, 12), fault("writepage-never-ends", "address_space_operations.writepage.ends_writeback", Scene::Own)),
     until((6, 12), fault("writepage-redirties-and-fails", "address_space_operations.writepage.redirtied", Scene::Own)),
     until((6, 12), fault("writepage-no-io", "address_space_operations.writepage.sync_starts_io", Scene::Own)),
@@ -247,7 +277,10 @@ pub const FAULTS: &[Fault] = &[
     fault("pfn-mkwrite-no-lock", "vm_operations_struct.pfn_mkwrite", Scene::OwnMapped),
     fault("pfn-mkwrite-odd-result", "vm_operations_struct.pfn_mkwrite.result", Scene::OwnMapped),
     fault("access-no-lock", "vm_operations_struct.access", Scene::OwnMapped),
-    since((6, 6), fault("huge-fault-calls-filemap-fault", "vm_operations_struct.huge_fault.no_filemap_fault", Scene::OwnMapped)),
+    since(
+        (6, 6),
+        fault("huge-fault-calls-filemap-fault", "vm_operations_struct.huge_fault.no_filemap_fault", Scene::OwnMapped),
+    ),
     until((6, 1), fault("map-pages-no-lock", "vm_operations_struct.map_pages", Scene::OwnMapped)),
     since((6, 6), fault("map-pages-outside-rcu", "vm_operations_struct.map_pages.rcu", Scene::OwnMapped)),
     fault("map-pages-sleeps", "vm_operations_struct.map_pages.must_not_sleep", Scene::OwnMapped),
@@ -294,8 +327,14 @@ pub const FAULTS: &[Fault] = &[
     fault("lm-breaker-owns-lease-no-lock", "lock_manager_operations.lm_breaker_owns_lease.flc_lock", Scene::OwnLocked),
     fault("lm-lock-expirable-no-lock", "lock_manager_operations.lm_lock_expirable.flc_lock", Scene::OwnLocked),
     fault("lm-expire-lock-preemption-off", "lock_manager_operations.lm_expire_lock.may_block", Scene::OwnLocked),
-    since((7, 3), fault("lm-open-conflict-no-lock", "lock_manager_operations.lm_open_conflict.flc_lock", Scene::OwnLocked)),
-    since((7, 3), fault("lm-breaker-timedout-no-lock", "lock_manager_operations.lm_breaker_timedout.flc_lock", Scene::OwnLocked)),
+    since(
+        (7, 3),
+        fault("lm-open-conflict-no-lock", "lock_manager_operations.lm_open_conflict.flc_lock", Scene::OwnLocked),
+    ),
+    since(
+        (7, 3),
+        fault("lm-breaker-timedout-no-lock", "lock_manager_operations.lm_breaker_timedout.flc_lock", Scene::OwnLocked),
+    ),
     // own_disk.c
     fault("disk-open-no-lock", "block_device_operations.open", Scene::Own),
     fault("disk-open-held-by-other", "block_device_operations.open", Scene::Own),

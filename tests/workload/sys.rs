@@ -185,8 +185,7 @@ const PAGE_BYTES: usize = 4096;
 pub(crate) fn map(file: &File) -> io::Result<Mapping> {
     let flags = libc::PROT_READ | libc::PROT_WRITE;
     // SAFETY: a fresh shared mapping; nothing else refers to it.
-    let start =
-        unsafe { libc::mmap(std::ptr::null_mut(), PAGE_BYTES, flags, libc::MAP_SHARED, file.as_raw_fd(), 0) };
+    let start = unsafe { libc::mmap(std::ptr::null_mut(), PAGE_BYTES, flags, libc::MAP_SHARED, file.as_raw_fd(), 0) };
     if start == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(Mapping(start)) }
 }
 
