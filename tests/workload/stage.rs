@@ -138,13 +138,16 @@ impl Stage {
         let path = self.path.as_path();
         let second = self.second_path.as_deref().unwrap_or(path);
         let right = match self.scene {
-            Scene::Create | Scene::AtomicCreate | Scene::FileattrGet | Scene::Permission | Scene::Getattr => {
-                kind(path)?.is_file()
-            }
-            Scene::Own | Scene::OwnMapped | Scene::OwnLocked => kind(path)?.is_file(),
-            Scene::Iterate => kind(path)?.is_dir(),
+            Scene::Create
+            | Scene::AtomicCreate
+            | Scene::FileattrGet
+            | Scene::Permission
+            | Scene::Getattr
+            | Scene::Own
+            | Scene::OwnMapped
+            | Scene::OwnLocked => kind(path)?.is_file(),
             Scene::XattrSet => sys::get_xattr(path, XATTR)? == b"value",
-            Scene::Mkdir => kind(path)?.is_dir(),
+            Scene::Mkdir | Scene::Iterate => kind(path)?.is_dir(),
             Scene::Mknod => kind(path)?.is_fifo(),
             Scene::Symlink => kind(path)?.is_symlink(),
             Scene::Link => fs::metadata(path)?.nlink() == 2 && fs::read(second)? == b"data",
