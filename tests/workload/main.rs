@@ -11,6 +11,7 @@ mod file_systems;
 mod kill;
 mod names;
 mod renames;
+mod rights;
 mod session;
 mod stage;
 mod stress;
@@ -34,6 +35,7 @@ usage: vfs-workload all DIR [--rounds N]           every directory below DIR, ea
        vfs-workload fault NAME[:ok] DIR            commit one fault of vfs_faulty.ko, or make its call correctly
        vfs-workload faults DIR [--ok] [--quiet-only]  all of them; --quiet-only leaves out those that the kernel warns of
        vfs-workload bpf-count                      programs, maps, links, kprobes and traced functions in the kernel
+       vfs-workload as UID[:CAPABILITY,...] -- COMMAND...  as this user, with these capabilities and no others
        vfs-workload kill DIR -- COMMAND...         run COMMAND, kill -9 it under load, expect nothing left behind
 exit code: 0 all right, 1 something was wrong, 2 could not run, 3 the file system does not offer what was asked";
 
@@ -84,6 +86,7 @@ fn run(arguments: &[String]) -> Result<End> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["bpf-count"] => say(&bpf::Tracing::count()?.to_string())?,
+        ["as", user, "--", ..] => rights::become_command(user, &arguments[3..])?,
         ["kill", directory, "--", ..] => say(&kill::check(Path::new(directory), &arguments[3..])?)?,
         ["fault", name, directory] => return one_fault(name, Path::new(directory)),
         ["faults", directory, options @ ..] => all_faults(Path::new(directory), options)?,

@@ -108,7 +108,7 @@ pub(super) fn all() -> Vec<Case> {
     ]
 }
 
-fn workload() -> Result<(PathBuf, String)> {
+pub(super) fn workload() -> Result<(PathBuf, String)> {
     let program = build::guest_program("vfs-audit-tests", "vfs-workload")?;
     Ok((program, WORKLOAD_IN_GUEST.to_owned()))
 }
@@ -130,7 +130,7 @@ fn text<'a>(value: &'a Value, key: &str) -> Result<&'a str> {
 }
 
 /// Nothing lost, no contradiction of the witnesses, no release missed: else the figures beside it mean little.
-fn is_healthy(report: &Value) -> Result<()> {
+pub(super) fn is_healthy(report: &Value) -> Result<()> {
     ensure!(report["loss"]["total"] == 0, "loss: {}", report["loss"]);
     ensure!(report["tracker"]["disagreements"] == 0, "disagreements: {}", report["tracker"]);
     ensure!(report["tracker"]["releases_missed"] == 0, "releases missed: {}", report["tracker"]);
@@ -145,7 +145,7 @@ fn is_doubtful(report: &Value) -> bool {
     report["tracker"]["probes_skipped"].as_u64() != Some(0)
 }
 
-fn has_no_violation(report: &Value) -> Result<()> {
+pub(super) fn has_no_violation(report: &Value) -> Result<()> {
     for kind in ["violations", "suspected", "excepted"] {
         let rules: BTreeSet<_> =
             list(report, kind)?.iter().map(|v| format!("{} on {} in {}", v["rule"], v["fs"], v["callback"])).collect();
@@ -274,7 +274,7 @@ fn nothing_is_left(evidence: &Evidence<'_>) -> Result<()> {
 }
 
 /// One clear error that names the `cause` and what to do, exit code 2, nothing else.
-fn is_told(evidence: &Evidence<'_>, case: &str, word: &str) -> Result<()> {
+pub(super) fn is_told(evidence: &Evidence<'_>, case: &str, word: &str) -> Result<()> {
     let stdout = &evidence.outcome.stdout;
     ensure!(stdout.lines().any(|line| line == format!("{case} 2")), "{case} did not end with 2: {stdout}");
     let message = std::fs::read_to_string(evidence.out.join(case)).with_context(|| format!("no message of {case}"))?;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use crate::kernels;
-use crate::test::audits;
+use crate::test::{audits, security, stress};
 use crate::vm::Outcome;
 
 /// The five file systems that every kernel under test has.
@@ -171,6 +171,8 @@ impl Case {
 pub(crate) fn all() -> Vec<Case> {
     let mut cases = harness();
     cases.extend(audits::all());
+    cases.extend(security::all());
+    cases.extend(stress::all());
     cases
 }
 

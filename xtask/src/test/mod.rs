@@ -5,6 +5,8 @@
 mod audits;
 mod cases;
 mod live;
+mod security;
+mod stress;
 
 use std::env;
 use std::path::Path;
@@ -13,6 +15,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use crate::build;
+use crate::deps;
 use crate::process;
 use crate::setup::{self, Missing};
 use crate::workspace;
@@ -47,6 +50,8 @@ pub fn run(args: &Args) -> Result<i32> {
     }
     if args.only.is_none() {
         lint()?;
+        section("dependencies");
+        deps::must_pass()?;
         section("unit tests");
         process::run(cargo().arg("test")).context("unit tests")?;
     }

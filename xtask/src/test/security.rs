@@ -1,0 +1,188 @@
+//! Live audits with few rights: what it takes, what is given up, what is left behind.
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+
+use crate::test::audits::{self, is_healthy};
+use crate::test::cases::{Case, Evidence, Ready};
+
+/// Capability numbers of `linux/capability.h`.
+const KILL: u32 = 5;
+const SYSLOG: u32 = 34;
+const PERFMON: u32 = 38;
+const BPF: u32 = 39;
+
+/// Waits until the process has renounced new privileges, which is the last thing it gives up; then keeps its status.
+const AWAIT: &str = "await() { n=0; until grep -q '^NoNewPrivs:.1' /proc/$1/status; do n=$((n+1)); \
+    [ $n -lt 300 ] || exit 96; usleep 100000; done; cat /proc/$1/task/*/status > $2; }; ";
+/// Waits until nothing of tracing is left that was not there before.
+const SETTLE: &str = "vfs-workload bpf-count > /tmp/before; settled() { n=0; \
+    until vfs-workload bpf-count > /tmp/now && cmp -s /tmp/before /tmp/now; do n=$((n+1)); \
+    [ $n -lt 600 ] || { cat /tmp/before /tmp/now; exit 95; }; usleep 100000; done; }; ";
+/// Some calls of callbacks, by whoever may write to the directory.
+const LOAD: &str = "cd /mnt/ext4/open && mkdir a && echo x > a/f && ln a/f a/g && mv a/g a/h && chmod 600 a/f && \
+    ls -l a > /dev/null && rm a/f a/h && rmdir a";
+
+/// An audit by a user who has nothing but what it takes.
+fn unprivileged() -> String {
+    format!(
+        "{SETTLE} mkdir -m 777 /mnt/ext4/open /out/open; \
+         vfs-workload as 65534:bpf,perfmon,syslog -- vfs-audit run --fs ext4 --format json -o /out/open/report.json \
+         -- sh -c '{AWAIT} await $PPID /out/open/daemon; {LOAD}' || exit 94; settled; \
+         for left in bpf,perfmon bpf,syslog perfmon,syslog; do \
+         vfs-workload as 65534:$left -- vfs-audit run --for 1s 2> /out/$left; echo $left $?; done"
+    )
+}
+
+/// An audit by root; the command writes down what rights it has itself.
+fn root() -> String {
+    format!(
+        "{SETTLE} cat /proc/self/status > /out/caller; vfs-audit run --fs ext4 --format json -o /out/report.json -- \
+         sh -c 'cat /proc/self/status > /out/command; {AWAIT} await $PPID /out/daemon; \
+         vfs-workload ext4 /mnt/ext4' || exit 94; settled"
+    )
+}
+
+/// Every kind of end, in a directory of its own that must be as it was; the killed one may leave the file it was told to write.
+fn ends() -> String {
+    format!(
+        "{SETTLE} mkdir /tmp/here && cd /tmp/here || exit 93; \
+         vfs-audit run --fs ext4 -o told -- true; echo normal $?; settled; ls -A | tr '\\n' ' '; rm -f told; echo; \
+         vfs-audit run --fs ext4 -o told -- no-such-command; echo no command $?; settled; ls -A | tr '\\n' ' '; rm -f told; echo; \
+         vfs-audit run --fs ext4 -o /nowhere/told -- true; echo no place $?; settled; ls -A; \
+         vfs-audit run --fs no_such_fs -o told --also json:/nowhere/told -- true; echo nothing $?; settled; ls -A; \
+         for signal in TERM INT KILL; do mkfifo /tmp/up; vfs-audit run --fs ext4 -o told -- sh -c 'echo > /tmp/up; sleep 1000' & \
+         read up < /tmp/up; rm /tmp/up; kill -$signal $!; wait $!; echo $signal $?; settled; ls -A | tr '\\n' ' '; rm -f told; \
+         echo; done; ls -A /tmp | tr '\\n' ' '"
+    )
+}
+
+/// All of them.
+pub(super) fn all() -> Vec<Case> {
+    let ready = |_: &str| audits::workload().map(|file| Ready::Files(vec![file]));
+    vec![
+        Case::new("a user with three capabilities can audit, and with fewer is told which", &[&unprivileged()])
+            .with_only(&["ext4"])
+            .with(ready)
+            .within(600)
+            .checked(unprivileged_audits),
+        Case::new("root gives up all rights but a few, and its command none", &[&root()])
+            .with_only(&["ext4"])
+            .with(ready)
+            .within(600)
+            .checked(root_gives_up),
+        Case::new("no kind of end leaves anything behind", &[&ends()])
+            .on(&["6.1", "6.12"])
+            .with_only(&["ext4"])
+            .with(ready)
+            .within(900)
+            .checked(nothing_stays),
+    ]
+}
+
+fn bits(numbers: &[u32]) -> u64 {
+    numbers.iter().fold(0, |bits, number| bits | 1 << number)
+}
+
+/// Every value of a field in the status of all threads.
+fn fields<'a>(status: &'a str, name: &str) -> Vec<&'a str> {
+    status.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim).collect()
+}
+
+fn read(evidence: &Evidence<'_>, name: &str) -> Result<String> {
+    std::fs::read_to_string(evidence.out.join(name)).with_context(|| format!("no {name} came back"))
+}
+
+/// Every thread has these capabilities and no others, nor a way to get some.
+fn has_only(status: &str, kept: u64) -> Result<()> {
+    ensure!(!fields(status, "CapPrm").is_empty(), "no status: {status}");
+    let expected = format!("{kept:016x}");
+    for (set, expected) in
+        [("CapPrm", &*expected), ("CapEff", &*expected), ("CapInh", &"0".repeat(16)), ("CapAmb", &"0".repeat(16))]
+    {
+        let found = fields(status, set);
+        ensure!(found.iter().all(|value| *value == expected), "{set} is {found:?}, not {expected}");
+    }
+    let renounced = fields(status, "NoNewPrivs");
+    ensure!(renounced.iter().all(|value| *value == "1"), "new privileges can be had: {renounced:?}");
+    Ok(())
+}
+
+fn saw_calls(report: &Value) -> Result<()> {
+    is_healthy(report)?;
+    let seen = report["invocations"]["inode_operations.rename"].as_u64();
+    ensure!(seen.is_some_and(|count| count > 0), "no rename was seen: {}", report["invocations"]);
+    Ok(())
+}
+
+fn unprivileged_audits(evidence: &Evidence<'_>) -> Result<()> {
+    saw_calls(&evidence.json("open/report.json")?)?;
+    has_only(&read(evidence, "open/daemon")?, bits(&[SYSLOG, PERFMON, BPF]))?;
+    for (left, missing) in [("bpf,perfmon", "CAP_SYSLOG"), ("bpf,syslog", "CAP_PERFMON"), ("perfmon,syslog", "CAP_BPF")]
+    {
+        audits::is_told(evidence, left, missing)?;
+    }
+    Ok(())
+}
+
+fn root_gives_up(evidence: &Evidence<'_>) -> Result<()> {
+    saw_calls(&evidence.json("report.json")?)?;
+    let kept = bits(&[KILL, SYSLOG, PERFMON, BPF]);
+    let daemon = read(evidence, "daemon")?;
+    has_only(&daemon, kept)?;
+    let bounds = fields(&daemon, "CapBnd");
+    ensure!(bounds.iter().all(|value| *value == format!("{kept:016x}")), "the bounds are {bounds:?}");
+    let (caller, command) = (read(evidence, "caller")?, read(evidence, "command")?);
+    for field in ["Uid", "Gid", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs"] {
+        let (caller, command) = (fields(&caller, field), fields(&command, field));
+        ensure!(!caller.is_empty() && caller == command, "{field}: the caller has {caller:?}, its command {command:?}");
+    }
+    Ok(())
+}
+
+fn nothing_stays(evidence: &Evidence<'_>) -> Result<()> {
+    // What the command says, and what is in the directory then.
+    let expected = [
+        ("normal 0", "told"),
+        ("no command 3", "told"),
+        ("no place 2", ""),
+        ("nothing 2", ""),
+        ("TERM 0", "told"),
+        ("INT 0", "told"),
+        ("KILL 137", "told"),
+    ];
+    let stdout = &evidence.outcome.stdout;
+    let mut lines = stdout.lines().map(str::trim);
+    for (said, left) in expected {
+        lines.find(|line| *line == said).with_context(|| format!("no line \"{said}\", or not in order: {stdout}"))?;
+        if !left.is_empty() {
+            let found = lines.next().unwrap_or_default();
+            ensure!(found == left, "after \"{said}\" there is {found:?}, not {left:?}");
+        }
+    }
+    let rest: Vec<&str> = lines.filter(|line| !line.is_empty()).collect();
+    ensure!(rest == ["before here now"], "left in /tmp: {rest:?}");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_with_more_than_it_may_have_is_seen() {
+        let status = |kept: &str, ambient: &str, renounced: &str| {
+            format!(
+                "CapInh:\t{0}\nCapPrm:\t{kept}\nCapEff:\t{kept}\nCapAmb:\t{ambient}\nNoNewPrivs:\t{renounced}\n",
+                "0".repeat(16)
+            )
+        };
+        let (none, few) = ("0".repeat(16), "000000c400000000");
+        let kept = bits(&[SYSLOG, PERFMON, BPF]);
+        assert!(has_only(&status(few, &none, "1"), kept).is_ok());
+        assert!(has_only(&(status(few, &none, "1") + &status("000001ffffffffff", &none, "1")), kept).is_err());
+        assert!(has_only(&status(few, few, "1"), kept).is_err());
+        assert!(has_only(&status(few, &none, "0"), kept).is_err());
+        assert!(has_only("", kept).is_err());
+    }
+}
