@@ -13,7 +13,7 @@ const PERFMON: u32 = 38;
 const BPF: u32 = 39;
 
 /// Waits until the process has renounced new privileges, which is the last thing it gives up; then keeps its status.
-const AWAIT: &str = "await() { n=0; until grep -q '^NoNewPrivs:.1' /proc/$1/status; do n=$((n+1)); \
+const AWAIT: &str = "await() { n=0; until grep -q NoNewPrivs:.1 /proc/$1/status; do n=$((n+1)); \
     [ $n -lt 300 ] || exit 96; usleep 100000; done; cat /proc/$1/task/*/status > $2; }; ";
 /// Waits until nothing of tracing is left that was not there before.
 const SETTLE: &str = "vfs-workload bpf-count > /tmp/before; settled() { n=0; \
@@ -47,11 +47,11 @@ fn root() -> String {
 fn ends() -> String {
     format!(
         "{SETTLE} mkdir /tmp/here && cd /tmp/here || exit 93; \
-         vfs-audit run --fs ext4 -o told -- true; echo normal $?; settled; ls -A | tr '\\n' ' '; rm -f told; echo; \
+         vfs-audit run --fs ext4 -o told -- mkdir /mnt/ext4/normal; echo normal $?; settled; ls -A | tr '\\n' ' '; rm -f told; echo; \
          vfs-audit run --fs ext4 -o told -- no-such-command; echo no command $?; settled; ls -A | tr '\\n' ' '; rm -f told; echo; \
          vfs-audit run --fs ext4 -o /nowhere/told -- true; echo no place $?; settled; ls -A; \
          vfs-audit run --fs no_such_fs -o told --also json:/nowhere/told -- true; echo nothing $?; settled; ls -A; \
-         for signal in TERM INT KILL; do mkfifo /tmp/up; vfs-audit run --fs ext4 -o told -- sh -c 'echo > /tmp/up; sleep 1000' & \
+         for signal in TERM INT KILL; do mkfifo /tmp/up; vfs-audit run --fs ext4 -o told -- sh -c 'mkdir /mnt/ext4/$$; echo > /tmp/up; sleep 1000' & \
          read up < /tmp/up; rm /tmp/up; kill -$signal $!; wait $!; echo $signal $?; settled; ls -A | tr '\\n' ' '; rm -f told; \
          echo; done; ls -A /tmp | tr '\\n' ' '"
     )

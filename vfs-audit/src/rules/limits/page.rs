@@ -1,5 +1,6 @@
 //! The limits as a Markdown page: causes once, with signs; then one row per rule.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::{Limit, Limits, MISREPORTS, MISSES, RuleLimits};
@@ -24,17 +25,32 @@ impl Limits {
             }
         }
         for table in tables {
-            let _ = writeln!(
-                text,
-                "## {table}\n\n| rule | witness | misses | misreports | remarks |\n|---|---|---|---|---|"
-            );
-            for rule in self.rules.iter().filter(|rule| rule.table == table) {
-                text.push_str(&self.row(rule));
-            }
-            text.push('\n');
+            self.write_table(&mut text, table);
         }
         text.truncate(text.trim_end().len());
         text + "\n"
+    }
+
+    /// A row per judged rule; what is not judged, by its reason.
+    fn write_table(&self, text: &mut String, table: &str) {
+        let (judged, others): (Vec<&RuleLimits>, Vec<&RuleLimits>) =
+            self.rules.iter().filter(|rule| rule.table == table).partition(|rule| rule.not_judged.is_none());
+        let _ = writeln!(text, "## {table}\n");
+        if !judged.is_empty() {
+            text.push_str("| rule | witness | misses | misreports | remarks |\n|---|---|---|---|---|\n");
+        }
+        judged.iter().for_each(|rule| text.push_str(&self.row(rule)));
+        let mut reasons: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for rule in others {
+            reasons.entry(rule.not_judged.as_deref().unwrap_or_default()).or_default().push(short(rule));
+        }
+        if !reasons.is_empty() {
+            let _ = writeln!(text, "{}Not judged:\n", if judged.is_empty() { "" } else { "\n" });
+        }
+        for (why, rules) in reasons {
+            let _ = writeln!(text, "- {}: {}", in_cell(why), rules.join(", "));
+        }
+        text.push('\n');
     }
 
     fn figures(&self) -> String {
@@ -52,26 +68,24 @@ impl Limits {
     }
 
     fn row(&self, rule: &RuleLimits) -> String {
-        let short = rule.id.strip_prefix(&format!("{}.", rule.table)).unwrap_or(&rule.id);
         let mut remarks = Vec::new();
         if self.releases.last() != Some(&rule.release) {
             remarks.push(format!("until {}", rule.release));
         }
-        remarks.extend(rule.not_judged.iter().map(|why| format!("not judged: {why}")));
         remarks.extend(rule.not_observable_live.iter().map(|why| format!("not observable live: {why}")));
         if !rule.misses_besides.is_empty() {
             remarks.push(format!("misses {}", rule.misses_besides));
         }
         remarks.extend(rule.excepted.iter().map(|why| format!("known dubious: {why}")));
-        let cells = [
-            format!("`{short}`"),
-            rule.witnesses.join("; "),
-            signs(&rule.misses),
-            signs(&rule.misreports),
-            remarks.join("; "),
-        ];
+        let cells =
+            [short(rule), rule.witnesses.join("; "), signs(&rule.misses), signs(&rule.misreports), remarks.join("; ")];
         format!("| {} |\n", cells.map(|cell| in_cell(&cell)).join(" | "))
     }
+}
+
+/// The rule's name within its table.
+fn short(rule: &RuleLimits) -> String {
+    format!("`{}`", rule.id.strip_prefix(&format!("{}.", rule.table)).unwrap_or(&rule.id))
 }
 
 fn causes(text: &mut String, title: &str, limits: &[Limit]) {
