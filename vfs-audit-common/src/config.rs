@@ -26,6 +26,20 @@ pub struct KernelOffsets {
     pub task_trace_recursion: u32,
     /// `task_struct.migration_disabled`; 0 = this kernel has none.
     pub task_migration_disabled: u32,
+    /// `task_struct.nameidata`; 0 = not known.
+    pub task_nameidata: u32,
+    /// `nameidata.flags`.
+    pub nameidata_flags: u32,
+    /// Bytes from the end of a task's kernel stack down to its `pt_regs.orig_ax`.
+    pub syscall_number_below_top: u32,
+    /// `folio.mapping`.
+    pub folio_mapping: u32,
+    /// `page.compound_head` (or `compound_info`).
+    pub page_compound_head: u32,
+    /// Number of the bit `PG_locked`.
+    pub page_locked_bit: u32,
+    /// Number of the bit `BH_Lock`.
+    pub buffer_lock_bit: u32,
     /// Bytes of a kernel stack.
     pub thread_size: u32,
     /// Number in BTF of a struct that begins with a 64-bit integer, for reads by `bpf_rdonly_cast`; 0 = read by helper.

@@ -1,6 +1,8 @@
 //! What comes up: the key that folds equal invocations, the first-sight event, the held-lock table.
 
-use crate::{HELD_LOCKS_MAX, NAME_BYTES, ROLES_MAX, SB_ID_BYTES, SLOTS_MAX, STACK_DEPTH_MAX, WATCHED_MAX};
+use crate::{
+    HELD_LOCKS_MAX, NAME_BYTES, ROLES_MAX, SB_ID_BYTES, SLOTS_MAX, STACK_DEPTH_MAX, WATCH_OBJECTS_MAX, WATCHED_MAX,
+};
 
 /// Event kind: the first invocation of a key.
 pub const EVENT_OBSERVATION: u32 = 1;
@@ -12,15 +14,14 @@ pub const EVENT_SLEEP: u32 = 2;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObservationKey {
     /// Hook number (index into the plan table).
-    pub hook: u32,
-    /// Condition flags, bit by bit as the plan's flag readers say.
-    pub flags: u8,
+    pub hook: u16,
     /// 1 when the task's lock history is complete, else 0.
     pub history_complete: u8,
     /// 0 at entry, 1 at exit of a watched callback.
     pub point: u8,
-    /// At exit of a watched callback: 1 when the task slept in it.
-    pub slept: u8,
+    /// Facts, bit by bit as the plan's flag readers say: their values in the low half, in the high half a bit for each that
+    /// could not be read.
+    pub flags: u32,
     /// Return address of the callback: its caller.
     pub caller: u64,
     /// The operations table of role 0 (`i_op`).
@@ -112,13 +113,37 @@ pub struct WatchFrame {
     /// Stack pointer at the entry: a frame whose stack is gone is stale.
     pub stack_pointer: u64,
     /// Flags of the entry's key.
-    pub flags: u64,
+    pub flags: u32,
+    /// Low half: what happened at the watch objects, a bit each. High half: orders, two bits each (kept, broken).
+    pub happened: u32,
+    /// Bits of the functions and ops that ran since the entry.
+    pub called: u64,
+    /// `WATCH_SLEEP` or `WATCH_EXIT`.
+    pub watched: u64,
     /// Caller of the entry's key.
     pub caller: u64,
     /// Operations table of the entry's key.
     pub table: u64,
     /// Superblock of the entry's key.
     pub sb: u64,
+    /// Arguments.
+    pub args: [u64; 6],
+    /// What is watched.
+    pub objects: [u64; WATCH_OBJECTS_MAX],
+}
+
+/// A page or folio that was still locked at the exit of a callback, after which somebody must unlock it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pending {
+    /// The key under which the invocation was counted.
+    pub key: ObservationKey,
+    /// `CLOCK_MONOTONIC` nanoseconds.
+    pub time_ns: u64,
+    /// `folio.mapping` at that time.
+    pub mapping: u64,
+    /// Number of the fact's flag.
+    pub flag: u64,
 }
 
 /// A task's held-lock table.
@@ -143,6 +168,10 @@ pub struct TaskLocks {
     pub stack_base: u64,
     /// Scratch of the programs on lock primitives.
     pub scratch: u64,
+    /// Scratch of the programs on callbacks.
+    pub facts_scratch: u64,
+    /// Scratch: a page or folio that was still locked at the exit, and the number of its fact's flag.
+    pub pending: [u64; 2],
     /// Scratch: objects by role of the invocation under way; beyond the plan's roles, what an earlier one left.
     pub roles: [u64; ROLES_MAX],
     /// Scratch: first 16 bytes of each lock slot, likewise.

@@ -3,23 +3,26 @@
 use core::mem::{offset_of, size_of};
 
 use crate::{
-    Control, CountedKey, Event, FlagReader, HeldLock, HookPlace, HookPlan, ObservationKey, RoleReader, SlotReader,
-    TaskLocks, WatchFrame,
+    Control, CountedKey, Event, FlagReader, HeldLock, HookPlace, HookPlan, ObservationKey, OrderReader, Pending,
+    RoleReader, SlotReader, TaskLocks, WatchFrame, WatchReader,
 };
 
 const _: () = {
     assert!(size_of::<RoleReader>() == 12);
     assert!(size_of::<SlotReader>() == 4);
-    assert!(size_of::<FlagReader>() == 8);
-    assert!(size_of::<HookPlan>() == 8 + 8 + 8 + 10 * 12 + 8 * 4 + 8 * 8);
+    assert!(size_of::<FlagReader>() == 16);
+    assert!(size_of::<WatchReader>() == 4);
+    assert!(size_of::<OrderReader>() == 16);
+    assert!(size_of::<HookPlan>() == 16 + 3 * 8 + 8 + 16 + 10 * 12 + (8 + 4 + 4) * 4 + 2 * 16 + 16 * 16);
     assert!(size_of::<ObservationKey>() == 40);
     assert!(offset_of!(ObservationKey, slots) == 32);
     assert!(size_of::<HookPlace>() == 16);
     assert!(size_of::<CountedKey>() == 16 + 40);
     assert!(size_of::<Control>() == 64);
     assert!(size_of::<HeldLock>() == 24);
-    assert!(size_of::<WatchFrame>() == 48);
-    assert!(size_of::<TaskLocks>() == 48 + 8 * 8 + 8 * 16 + 2 * 16 * 24 + 4 * 48);
+    assert!(size_of::<WatchFrame>() == 16 + 8 + 16 + 24 + 48 + 32);
+    assert!(size_of::<Pending>() == 40 + 24);
+    assert!(size_of::<TaskLocks>() == 72 + 8 * 8 + 8 * 16 + 2 * 16 * 24 + 8 * 144);
     assert!(offset_of!(Event, key) == 16);
     assert!(offset_of!(Event, comm) == 64);
     assert!(offset_of!(Event, roles) == 128);
@@ -47,6 +50,7 @@ mod pod {
         crate::KernelOffsets,
         crate::CountedKey,
         crate::Control,
+        crate::Pending,
         crate::ContextBase
     );
 }

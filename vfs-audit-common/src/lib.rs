@@ -14,21 +14,26 @@ mod plan;
 pub use config::KernelOffsets;
 pub use event::{
     CONTEXT_UNKNOWN, COUNTED_KEY_READY, ContextBase, Control, CountedKey, EVENT_OBSERVATION, EVENT_SLEEP, Event,
-    HeldLock, ObservationKey, TaskLocks, WatchFrame,
+    HeldLock, ObservationKey, Pending, TaskLocks, WatchFrame,
 };
 pub use lock_state::{
     ModeBits, SLOT_ABSENT, SLOT_TRACKED_EXCLUSIVE, SLOT_TRACKED_MASK, SLOT_TRACKED_NONE, SLOT_TRACKED_SHARED,
     SLOT_UNTRACKED, SLOT_WORD_FREE, SLOT_WORD_MASK, SLOT_WORD_OTHER, SLOT_WORD_READERS, SLOT_WORD_SELF,
-    SLOT_WORD_UNREAD,
+    SLOT_WORD_TAKEN, SLOT_WORD_UNREAD,
 };
 pub use loss::{LOSS_CAUSES, Loss, STATS_LEN, Stat};
 pub use plan::{
-    FLAG_AND_MASK, FLAG_ATOMIC, FLAG_IS_DIRECTORY, FLAG_PRESENT, FLAG_ROLES_DIFFER, FlagReader, HOOK_PLACES_LEN,
-    HookPlace, HookPlan, LOCK_MUTEX, LOCK_RWSEM, LOCK_UNTRACKED, RoleReader, SlotReader, hook_place,
+    ARGUMENT_RESULT, FLAG_AND_MASK, FLAG_ATOMIC, FLAG_CALLED, FLAG_HAPPENED, FLAG_IN_INTERRUPT, FLAG_IN_RCU_WALK,
+    FLAG_IN_SYSCALL, FLAG_IS_DIRECTORY, FLAG_MEMBER_EQUALS, FLAG_MEMBER_MASK, FLAG_ON_STACK, FLAG_ORDER, FLAG_PENDING,
+    FLAG_PRESENT, FLAG_RESULT_EQUALS, FLAG_RESULT_ERROR_POINTER, FLAG_RESULT_MASK, FLAG_RESULT_NEGATIVE,
+    FLAG_ROLES_DIFFER, FLAG_SLEPT, FROM_CONSTANT, FROM_ROLE, FlagReader, HOOK_PLACES_LEN, HookPlace, HookPlan,
+    LOCK_BUFFER, LOCK_FOLIO, LOCK_MUTEX, LOCK_PAGE, LOCK_RCU, LOCK_RWSEM, LOCK_SPIN, LOCK_UNTRACKED, OrderReader,
+    RoleReader, SlotReader, WATCH_ACQUIRE, WATCH_EXIT, WATCH_NONE, WATCH_RELEASE, WATCH_SLEEP, WATCH_STRAY,
+    WATCH_UNLOCK, WatchReader, hook_place,
 };
 
 /// Version of this layout; the daemon refuses an eBPF object that carries another.
-pub const WIRE_VERSION: u32 = 1;
+pub const WIRE_VERSION: u32 = 2;
 /// Helper number that stands for the kernel function `bpf_rdonly_cast` until the loader puts that function's number in its
 /// place; no kernel has so many helpers.
 pub const CAST_CALL: i32 = 0x7ff1;
@@ -44,9 +49,27 @@ pub const SLOTS_MAX: usize = 8;
 /// Slots of a table that one function can be looked for in.
 pub const SLOT_OFFSETS_MAX: usize = 4;
 /// Condition flags one hook can read.
-pub const FLAGS_MAX: usize = 8;
-/// Nested callbacks one task can be watched in.
-pub const WATCHED_MAX: usize = 4;
+pub const FLAGS_MAX: usize = 16;
+/// Lock slots one hook can read at the callback's return.
+pub const EXIT_SLOTS_MAX: usize = 4;
+/// Objects whose acquisition or release is waited for while one callback runs: a power of two.
+pub const WATCH_OBJECTS_MAX: usize = 4;
+/// Addresses that one plan can have beside the arguments: locks that are variables of the kernel.
+pub const CONSTANTS_MAX: usize = 2;
+/// Orders of functions that one plan can ask for.
+pub const ORDERS_MAX: usize = 2;
+/// Functions whose calls are noted; each has a bit.
+pub const FUNCTIONS_MAX: usize = 64;
+/// System calls that one fact can name.
+pub const SYSCALLS_MAX: usize = 3;
+/// Words of the stack that are searched for a caller's return address.
+pub const STACK_SEARCH_MAX: usize = 16;
+/// Pages and folios whose unlocking is waited for beyond the callback's return; one more is counted as [`Loss::PendingFull`].
+pub const PENDING_MAX: usize = 16_384;
+/// Sleeps inside callbacks that must not sleep which are shipped, for each hook.
+pub const SLEEP_EVENTS_MAX: u64 = 64;
+/// Nested callbacks one task can be watched in: a power of two.
+pub const WATCHED_MAX: usize = 8;
 /// Bytes one read of kernel memory can bring up.
 pub const PEEK_BYTES: usize = 4096;
 /// Return addresses kept of a stack.

@@ -16,6 +16,8 @@ pub const SLOT_WORD_SELF: u8 = 3;
 pub const SLOT_WORD_OTHER: u8 = 4;
 /// The word counts readers; which tasks they are it does not say.
 pub const SLOT_WORD_READERS: u8 = 5;
+/// The word says taken and knows no owner (spinlock, bit of a page or buffer).
+pub const SLOT_WORD_TAKEN: u8 = 6;
 
 /// Bits of a slot byte that hold the reading of the task's held-lock table.
 pub const SLOT_TRACKED_MASK: u8 = 0x30;

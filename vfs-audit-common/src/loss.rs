@@ -1,7 +1,7 @@
 //! Everything the kernel side can fail to keep, one counter per cause.
 
 /// Number of loss causes; the loss map has this many per-CPU counters.
-pub const LOSS_CAUSES: usize = 7;
+pub const LOSS_CAUSES: usize = 8;
 
 /// Why something was not kept; the value indexes the loss map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,6 +21,8 @@ pub enum Loss {
     RoleUnread = 5,
     /// A watched callback's exit was not seen.
     ExitMissed = 6,
+    /// No room for another page or folio whose unlocking is waited for.
+    PendingFull = 7,
 }
 
 impl Loss {
@@ -33,6 +35,7 @@ impl Loss {
         Self::PlanMissing,
         Self::RoleUnread,
         Self::ExitMissed,
+        Self::PendingFull,
     ];
 
     /// The cause's stable name in reports.
@@ -45,6 +48,7 @@ impl Loss {
             Self::PlanMissing => "plan_missing",
             Self::RoleUnread => "role_unread",
             Self::ExitMissed => "exit_missed",
+            Self::PendingFull => "pending_full",
         }
     }
 }

@@ -5,18 +5,19 @@ use core::ptr::write_volatile;
 use aya_ebpf::{
     EbpfContext,
     bindings::{BPF_NOEXIST, pt_regs},
-    helpers::generated::{bpf_get_attach_cookie, bpf_get_func_arg, bpf_get_func_ip},
+    helpers::generated::{bpf_get_attach_cookie, bpf_get_func_arg, bpf_get_func_ip, bpf_get_func_ret},
     macros::{fentry, fexit, kprobe, kretprobe},
     maps::PerCpuArray,
     programs::{FEntryContext, FExitContext, ProbeContext, RetProbeContext},
 };
 use vfs_audit_common::{
-    COUNTED_KEY_READY, COUNTED_KEYS, Control, HookPlan, Loss, ObservationKey, Stat, TaskLocks, hook_place,
+    COUNTED_KEY_READY, COUNTED_KEYS, Control, HookPlan, Loss, ObservationKey, Stat, TaskLocks, WATCH_NONE, hook_place,
 };
 
 use crate::{
+    context::{self, Context},
     event,
-    facts::{self, Args, Context},
+    facts::{self, Args},
     maps::{COUNTED, COUNTS, DIRECT, HOOK_PLACES, HOOKS, PLANS, THROUGH_TABLE, count, enabled, lose},
     memory::fast_u64,
     task, watch,
@@ -57,8 +58,10 @@ pub(crate) fn count_in_table(key: &ObservationKey) -> bool {
 fn place(key: &ObservationKey) -> u32 {
     let slots = u64::from_ne_bytes(key.slots);
     let folded = key.caller ^ key.table.rotate_left(20) ^ (key.sb >> 6) ^ slots.rotate_left(40);
-    let folded =
-        folded ^ u64::from(key.hook) << 48 ^ u64::from(key.flags) << 56 ^ u64::from(key.history_complete) << 44;
+    let folded = folded
+        ^ u64::from(key.hook) << 48
+        ^ u64::from(key.flags).wrapping_mul(0x0100_0010_0000_0001)
+        ^ u64::from(key.history_complete) << 44;
     (folded.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - COUNTED_KEYS.trailing_zeros())) as u32
 }
 
@@ -95,7 +98,6 @@ fn count_key(key: &ObservationKey) -> bool {
             (*entry).key.flags = key.flags;
             (*entry).key.history_complete = key.history_complete;
             (*entry).key.point = key.point;
-            (*entry).key.slept = key.slept;
             (*entry).key.caller = key.caller;
             (*entry).key.table = key.table;
             (*entry).key.sb = key.sb;
@@ -121,15 +123,14 @@ unsafe fn read(
     // SAFETY: by the caller.
     unsafe {
         ObservationKey {
-            hook: seen.hook,
+            hook: seen.hook as u16,
             flags: facts::flags(plan, &seen.args, locks, context),
             history_complete: (*locks).history_complete as u8,
             point: 0,
-            slept: 0,
             caller: seen.caller,
             table,
-            sb: facts::object(&plan.sb, &seen.args, locks),
-            slots: facts::slots(plan, locks, context.task).to_le_bytes(),
+            sb: facts::object(plan, &plan.sb, &seen.args, locks),
+            slots: facts::slots(plan, locks, context).to_le_bytes(),
         }
     }
 }
@@ -148,8 +149,8 @@ fn observe<C: EbpfContext>(ctx: &C, seen: &Invocation, (control, task, locks): W
     let Some(plan) = PLANS.get(seen.hook) else { return lose(Loss::PlanMissing) };
     // SAFETY: a live map value of the current task.
     let table = unsafe {
-        facts::roles(plan, &seen.args, locks);
-        facts::object(&plan.table, &seen.args, locks)
+        facts::roles(plan, &seen.args, locks, false);
+        facts::object(plan, &plan.table, &seen.args, locks)
     };
     if !facts::is_in_table(plan, table) {
         return bump(&DIRECT, seen.hook);
@@ -157,10 +158,19 @@ fn observe<C: EbpfContext>(ctx: &C, seen: &Invocation, (control, task, locks): W
     if plan.is_shared != 0 {
         bump(&THROUGH_TABLE, seen.hook);
     }
-    let context = Context { control, task, processor_flags: seen.processor_flags };
+    let context =
+        Context { control, task, processor_flags: seen.processor_flags, stack_pointer: seen.stack_pointer };
     // SAFETY: as above.
-    let key = unsafe { read(plan, seen, locks, &context, table) };
-    if key.history_complete == 0 {
+    let (key, is_borrowed) = unsafe {
+        let mut key = read(plan, seen, locks, &context, table);
+        // What an interrupt finds in the task's table is not its own.
+        let is_borrowed = context::is_on_another_stack(seen.stack_pointer, locks);
+        if is_borrowed {
+            key.history_complete = 0;
+        }
+        (key, is_borrowed)
+    };
+    if key.history_complete == 0 && !is_borrowed {
         count(Stat::IncompleteHistory);
         if task::is_user(task) {
             count(Stat::IncompleteUser);
@@ -169,8 +179,14 @@ fn observe<C: EbpfContext>(ctx: &C, seen: &Invocation, (control, task, locks): W
     if count_key(&key) {
         event::first_sight(ctx, &key, locks);
     }
-    if plan.watched != 0 && key.flags & plan.watch_mask == plan.watch_mask {
-        watch::enter(locks, &key, seen.stack_pointer);
+    if is_borrowed {
+        return;
+    }
+    if plan.op_bits != 0 {
+        watch::note_op(locks, plan.op_bits);
+    }
+    if plan.watched != WATCH_NONE && key.flags & plan.watch_mask == plan.watch_mask {
+        watch::enter(locks, plan, &key, &seen.args, seen.stack_pointer);
     }
 }
 
@@ -227,7 +243,9 @@ pub(crate) fn callback_entry(ctx: ProbeContext) -> u32 {
 pub(crate) fn callback_exit(ctx: RetProbeContext) -> u32 {
     // SAFETY: the helper takes the context only.
     let hook = unsafe { bpf_get_attach_cookie(ctx.as_ptr()) } as u32;
-    watch::leave(&ctx, hook);
+    let regs: *const pt_regs = ctx.regs;
+    // SAFETY: the context of a kretprobe is the registers at the return.
+    watch::leave(&ctx, hook, unsafe { (*regs).rax });
     0
 }
 
@@ -268,7 +286,10 @@ pub(crate) fn callback_fentry(ctx: FEntryContext) -> i32 {
 #[fexit(function = "vfs_create")]
 pub(crate) fn callback_fexit(ctx: FExitContext) -> i32 {
     if let Some(hook) = hook_by_address(ctx.as_ptr()) {
-        watch::leave(&ctx, hook);
+        let mut result = 0u64;
+        // SAFETY: the destination is 8 bytes of our stack.
+        unsafe { bpf_get_func_ret(ctx.as_ptr(), &raw mut result) };
+        watch::leave(&ctx, hook, result);
     }
     0
 }

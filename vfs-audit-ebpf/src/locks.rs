@@ -15,7 +15,7 @@ use crate::{
     held,
     maps::{count, offset},
     memory::fast_u64,
-    task,
+    task, watch,
 };
 
 /// A return address into the traced function lies this close to its start: past `endbr64` and the call.
@@ -76,6 +76,18 @@ fn table<C: EbpfContext>(ctx: &C, locks: Option<*mut TaskLocks>) -> Option<*mut 
     Some(locks)
 }
 
+/// Tells the callbacks that the task is in, when there are such that wait for an acquisition.
+///
+/// # Safety
+/// `locks` is a live map value of the current task.
+#[inline(always)]
+unsafe fn note(locks: *mut TaskLocks, instance: u64) {
+    // SAFETY: by the caller.
+    if unsafe { (*locks).watched_len } != 0 {
+        watch::note_acquired(locks, instance);
+    }
+}
+
 #[inline(always)]
 fn acquired<C: EbpfContext>(ctx: &C, instance: u64, mode: ModeBits) -> i32 {
     let task = task::current();
@@ -83,10 +95,15 @@ fn acquired<C: EbpfContext>(ctx: &C, instance: u64, mode: ModeBits) -> i32 {
         // SAFETY: a live map value of the current task.
         unsafe {
             match mode {
-                ModeBits::Shared => held::acquire_shared(locks, instance, caller(ctx)),
+                ModeBits::Shared => {
+                    let instance = number(locks, instance);
+                    held::acquire_shared(locks, instance, caller(ctx));
+                    note(locks, instance);
+                }
                 ModeBits::Exclusive | ModeBits::Mutex => {
                     let instance = number(locks, instance);
                     held::acquire_exclusive(locks, task, instance, mode, caller(ctx));
+                    note(locks, instance);
                 }
             }
         }

@@ -1,14 +1,17 @@
 //! The eBPF programs of vfs-audit: they read facts and count equal ones; what a lock should be they do not know.
 //!
-//! `locks` keeps each task's held-lock table, `callback` and `facts` fold an invocation into a key, `event` ships the
-//! first of each key, `watch` sees sleeps inside watched callbacks, `task` knows whose history is complete, `peek` reads
-//! kernel memory for the daemon.
+//! `locks` keeps each task's held-lock table, `callback` and `facts` (with `words` and `context`) fold an invocation into a
+//! key, `event` ships the first of each key, `watch` follows callbacks to their exit and sees sleeps inside them, `function`
+//! what else they call, `task` knows whose history is complete, `peek` reads kernel memory for the daemon.
 #![no_std]
 #![no_main]
 
 mod callback;
+mod context;
 mod event;
+mod exit;
 mod facts;
+mod function;
 mod held;
 mod locks;
 mod maps;
@@ -16,6 +19,7 @@ mod memory;
 mod peek;
 mod task;
 mod watch;
+mod words;
 
 #[panic_handler]
 fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {

@@ -5,8 +5,8 @@ use aya_ebpf::{
     maps::{Array, HashMap, PerCpuArray, PerCpuHashMap, RingBuf},
 };
 use vfs_audit_common::{
-    COUNTED_KEYS, ContextBase, Control, CountedKey, EVENT_RING_BYTES, HOOK_PLACES_LEN, HOOKS_MAX, HookPlace, HookPlan,
-    KEYS_MAX, KernelOffsets, LOSS_CAUSES, Loss, ObservationKey, PEEK_BYTES, STATS_LEN, Stat, TASK_SLOTS,
+    COUNTED_KEYS, ContextBase, Control, CountedKey, EVENT_RING_BYTES, FUNCTIONS_MAX, HOOK_PLACES_LEN, HOOKS_MAX, HookPlace, HookPlan,
+    KEYS_MAX, KernelOffsets, LOSS_CAUSES, Loss, ObservationKey, PEEK_BYTES, PENDING_MAX, Pending, STATS_LEN, Stat, TASK_SLOTS,
     TASKS_ASIDE_MAX, TaskLocks, WIRE_VERSION,
 };
 
@@ -25,6 +25,9 @@ pub(crate) static PLANS: Array<HookPlan> = Array::with_max_entries(HOOKS_MAX as 
 /// Hook number by function address: for probes that carry no cookie.
 #[map]
 pub(crate) static HOOKS: HashMap<u64, u32> = HashMap::with_max_entries(HOOKS_MAX as u32, 0);
+/// Bits of the functions whose calls are noted, by address: for probes that carry no cookie.
+#[map]
+pub(crate) static FUNCTION_BITS: HashMap<u64, u32> = HashMap::with_max_entries(FUNCTIONS_MAX as u32, 0);
 /// Hooks by the hash of their function's address, each function at its one place.
 #[map]
 pub(crate) static HOOK_PLACES: Array<HookPlace> = Array::with_max_entries(HOOK_PLACES_LEN as u32, 0);
@@ -53,7 +56,10 @@ pub(crate) static STATS: PerCpuArray<u64> = PerCpuArray::with_max_entries(STATS_
 /// task has while it leaves a CPU of its own will (0 = not seen yet).
 #[map]
 pub(crate) static WAITING: PerCpuArray<u64> = PerCpuArray::with_max_entries(2, 0);
-/// Sleeps already shipped, by hook: one event each is enough.
+/// Pages and folios that were still locked at a callback's exit, by address.
+#[map]
+pub(crate) static PENDING: HashMap<u64, Pending> = HashMap::with_max_entries(PENDING_MAX as u32, 0);
+/// Sleeps already shipped, by hook.
 #[map]
 pub(crate) static SLEEPS: HashMap<u32, u64> = HashMap::with_max_entries(HOOKS_MAX as u32, 0);
 /// Bytes read by `peek`.
@@ -74,6 +80,13 @@ pub(crate) static OFFSETS: KernelOffsets = KernelOffsets {
     task_rcu_nesting: 0,
     task_trace_recursion: 0,
     task_migration_disabled: 0,
+    task_nameidata: 0,
+    nameidata_flags: 0,
+    syscall_number_below_top: 0,
+    folio_mapping: 0,
+    page_compound_head: 0,
+    page_locked_bit: 0,
+    buffer_lock_bit: 0,
     thread_size: 0,
     cast_type: 0,
 };

@@ -29,6 +29,8 @@ static EMPTY: TaskLocks = TaskLocks {
     pad: 0,
     stack_base: 0,
     scratch: 0,
+    facts_scratch: 0,
+    pending: [0; 2],
     roles: [0; vfs_audit_common::ROLES_MAX],
     words: [[0; 2]; vfs_audit_common::SLOTS_MAX],
     held: [NOT_HELD; vfs_audit_common::HELD_LOCKS_MAX],
@@ -38,9 +40,14 @@ static EMPTY: TaskLocks = TaskLocks {
         sleeps: 0,
         stack_pointer: 0,
         flags: 0,
+        happened: 0,
+        called: 0,
+        watched: 0,
         caller: 0,
         table: 0,
         sb: 0,
+        args: [0; 6],
+        objects: [0; vfs_audit_common::WATCH_OBJECTS_MAX],
     }; vfs_audit_common::WATCHED_MAX],
 };
 

@@ -12,11 +12,13 @@ fn ask(btf: &Btf) {
         let _ = btf.offset_of(name, &["head", "next"]);
         let _ = btf.walk(name, &["up", "head", "next"]);
         let _ = (btf.size_of(name), btf.slots(name).len());
+        let _ = (btf.value_at(name, &["up", "head"]), btf.offset_in_typedef(name, "head"), btf.enumerator(name));
     }
     for id in 0..64 {
-        let _ = (btf.kind(id), btf.name(id).len());
+        let _ = (btf.kind(id), btf.name(id).len(), btf.width_of(id));
     }
     let _ = (btf.function_named("op"), btf.function_names().len());
+    let _ = btf.functions_taking(&["inode".to_owned()]);
 }
 
 fuzz_target!(|data: &[u8]| {

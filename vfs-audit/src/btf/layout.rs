@@ -20,15 +20,20 @@ pub enum Step {
 /// The prototype of a function pointer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Prototype {
-    /// For each argument the name of its type: the struct for a pointer to one, else the outermost name.
+    /// For each argument the name of its type: the struct for a pointer to one, that with ` *` for a pointer to such a
+    /// pointer, else the outermost name.
     pub arguments: Vec<String>,
-    /// The same of the result; empty for `void`.
+    /// Bytes of each argument.
+    pub argument_bytes: Vec<u8>,
+    /// Name of the result's type; empty for `void`.
     pub result: String,
+    /// Bytes of the result.
+    pub result_bytes: u8,
 }
 
 impl Btf {
     /// Follows modifiers, and typedefs too.
-    fn strip(&self, mut id: TypeId) -> TypeId {
+    pub(super) fn strip(&self, mut id: TypeId) -> TypeId {
         for _ in 0..NESTING_MAX {
             let (TypeKind::Modifier(to) | TypeKind::Typedef(to)) = self.kind(id) else { break };
             id = to;
@@ -113,6 +118,54 @@ impl Btf {
         Ok((steps, self.name(id).to_owned()))
     }
 
+    /// Where the value at the end of `path` lies, from an object of struct `owner`: the steps to the struct that has it, its
+    /// byte offset there, and its bytes (1, 2, 4 or 8).
+    ///
+    /// # Errors
+    /// Names what this kernel does not have, or a member that is no plain value.
+    pub fn value_at<S: AsRef<str>>(&self, owner: &str, path: &[S]) -> Result<(Vec<Step>, u32, u8), String> {
+        let Some((last, way)) = path.split_last() else { return Err(format!("no member of {owner} is named")) };
+        let mut id = self.struct_named(owner).ok_or_else(|| format!("no struct {owner}"))?;
+        let mut steps = Vec::new();
+        for name in way {
+            let (offset, type_id) = self.named_member(id, name.as_ref())?;
+            let stripped = self.strip(type_id);
+            if let TypeKind::Pointer(to) = self.kind(stripped) {
+                steps.push(Step::Dereference(offset));
+                id = self.strip(to);
+            } else {
+                steps.push(Step::Embedded(offset));
+                id = stripped;
+            }
+        }
+        let (offset, type_id) = self.named_member(id, last.as_ref())?;
+        match self.width_of(type_id) {
+            width @ (1 | 2 | 4 | 8) => Ok((steps, offset, width as u8)),
+            width => Err(format!("{owner}.{} is {width} bytes", last.as_ref())),
+        }
+    }
+
+    fn named_member(&self, id: TypeId, name: &str) -> Result<(u32, TypeId), String> {
+        self.member(id, name).ok_or_else(|| format!("no field {name} in struct {}", self.name(self.strip(id))))
+    }
+
+    /// Byte offset of member `name` of the struct that typedef `typedef` stands for.
+    pub fn offset_in_typedef(&self, typedef: &str, name: &str) -> Option<u32> {
+        self.member(self.typedef_named(typedef)?, name).map(|(offset, _)| offset)
+    }
+
+    /// Functions of the kernel proper that take just these arguments (see [`Prototype::arguments`]) and return nothing.
+    pub fn functions_taking(&self, arguments: &[String]) -> Vec<String> {
+        let takes = |id: TypeId| match self.kind(id) {
+            TypeKind::Prototype(0, parameters) => {
+                parameters.len() == arguments.len()
+                    && parameters.iter().zip(arguments).all(|(p, wanted)| self.argument_name(*p) == *wanted)
+            }
+            _ => false,
+        };
+        self.functions().filter(|(_, id)| takes(*id)).map(|(name, _)| name.to_owned()).collect()
+    }
+
     /// The function-pointer members of struct `table`: name, byte offset, prototype.
     pub fn slots(&self, table: &str) -> Vec<(String, u32, Prototype)> {
         let Some(TypeKind::Struct(_, members)) = self.struct_named(table).map(|id| self.kind(id)) else {
@@ -144,16 +197,22 @@ impl Btf {
         let TypeKind::Pointer(to) = self.kind(self.strip(id)) else { return None };
         let TypeKind::Prototype(result, parameters) = self.kind(self.strip(to)) else { return None };
         Some(Prototype {
+            argument_bytes: parameters.iter().map(|p| self.width_of(*p) as u8).collect(),
             arguments: parameters.into_iter().map(|p| self.argument_name(p)).collect(),
             result: self.argument_name(result),
+            result_bytes: self.width_of(result) as u8,
         })
     }
 
     /// The name by which a rule calls an argument's type.
     fn argument_name(&self, id: TypeId) -> String {
         let id = self.strip_modifiers(id);
-        let named = if let TypeKind::Pointer(to) = self.kind(id) { self.strip_modifiers(to) } else { id };
-        self.name(named).to_owned()
+        let TypeKind::Pointer(to) = self.kind(id) else { return self.name(id).to_owned() };
+        let to = self.strip_modifiers(to);
+        match self.kind(to) {
+            TypeKind::Pointer(end) => format!("{} *", self.name(self.strip_modifiers(end))),
+            _ => self.name(to).to_owned(),
+        }
     }
 }
 
@@ -254,6 +313,7 @@ mod tests {
             let btf = of_types(&[[list, 4 << 24 | 1, 8, next, 2, 0].as_slice(), &circle].concat());
             assert_eq!(btf.walk("list", &["next"]).expect("the member is there").0, [Step::Embedded(0)]);
             assert!(btf.walk("list", &["next", "head"]).is_err());
+            assert!(btf.value_at("list", &["next"]).is_err(), "it has no width");
             assert!(btf.slots("list").is_empty());
         }
         // struct list { struct list; struct list; … }

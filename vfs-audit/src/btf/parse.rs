@@ -258,6 +258,55 @@ impl Btf {
         own.map(|(n, _)| self.first_id + n as u32).or_else(|| self.base.as_ref()?.function_named(name))
     }
 
+    /// The value of enumerator `name` of any enum (32 bits); the first that is found.
+    pub fn enumerator(&self, name: &str) -> Option<u32> {
+        let values = |at: &u32| {
+            let at = *at as usize;
+            let info = self.word(at + 4);
+            let len = if (info >> 24) & 0x1f == KIND_ENUM { (info & 0xffff) as usize } else { 0 };
+            (0..len).map(move |n| at + 12 + 8 * n)
+        };
+        let found = self.records.iter().flat_map(values).find(|at| self.string(self.word(*at)) == name);
+        found.map(|at| self.word(at + 4)).or_else(|| self.base.as_ref()?.enumerator(name))
+    }
+
+    /// Typedef `name`: the type that it stands for.
+    pub fn typedef_named(&self, name: &str) -> Option<TypeId> {
+        let found = self.records.iter().map(|at| *at as usize).find(|at| {
+            (self.word(at + 4) >> 24) & 0x1f == KIND_TYPEDEF && self.string(self.word(*at)) == name
+        });
+        found.map(|at| self.word(at + 8)).or_else(|| self.base.as_ref()?.typedef_named(name))
+    }
+
+    /// Functions with their prototypes' types, base left out: name and type number of the prototype.
+    pub(super) fn functions(&self) -> impl Iterator<Item = (&str, TypeId)> {
+        let is_function = |at: &usize| (self.word(at + 4) >> 24) & 0x1f == KIND_FUNC;
+        let records = self.records.iter().map(|at| *at as usize).filter(is_function);
+        records.map(|at| (self.string(self.word(at)), self.word(at + 8)))
+    }
+
+    /// Bytes of a value of type `id`; 0 for what has none.
+    pub fn width_of(&self, id: TypeId) -> u32 {
+        let id = self.strip(id);
+        match self.kind(id) {
+            TypeKind::Int(bytes) | TypeKind::Struct(bytes, _) => bytes,
+            TypeKind::Pointer(_) => 8,
+            TypeKind::Plain => self.enum_bytes(id),
+            // A typedef or a qualifier is left over where they go round in circles.
+            TypeKind::Typedef(_)
+            | TypeKind::Modifier(_)
+            | TypeKind::Array(..)
+            | TypeKind::Forward
+            | TypeKind::Function(_)
+            | TypeKind::Prototype(..) => 0,
+        }
+    }
+
+    fn enum_bytes(&self, id: TypeId) -> u32 {
+        let Some(at) = self.record(id) else { return self.base.as_ref().map_or(0, |base| base.enum_bytes(id)) };
+        if matches!((self.word(at + 4) >> 24) & 0x1f, KIND_ENUM | KIND_ENUM64) { self.word(at + 8) } else { 0 }
+    }
+
     /// The names of all functions, base included.
     pub fn function_names(&self) -> std::collections::HashSet<String> {
         let mut names = self.base.as_ref().map(|base| base.function_names()).unwrap_or_default();

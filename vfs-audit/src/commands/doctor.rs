@@ -90,9 +90,9 @@ fn examine(release: &str, findings: &mut Vec<Finding>) -> bool {
     find("types and symbols", true, "BTF and addresses are there".to_owned());
     find("programs", true, format!("maps and programs load; memory is read by {}", session.reads_by()));
     let live = session.live();
-    let found = format!("{} in {} superblocks", live.inode.len(), live.superblocks.len());
-    find("operations tables", !live.inode.is_empty(), found);
-    if let Err(error) = session.start(None) {
+    let found = format!("{} in {} superblocks", live.tables.len(), live.superblocks.len());
+    find("operations tables", !live.tables.is_empty(), found);
+    if let Err(error) = session.start(&catalogue, None) {
         find("probes", false, causes(&error));
         return false;
     }

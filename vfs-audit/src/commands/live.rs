@@ -48,15 +48,21 @@ pub(super) fn kernel() -> anyhow::Result<KernelRelease> {
     KernelRelease::running().context("asking the kernel for its name")
 }
 
-/// Finds out what is to be hooked.
+/// Finds out what is to be hooked; `everything`: locks that no rule demands are read too.
 ///
 /// # Errors
 /// This kernel, or our rights on it, do not allow it; with what to do.
-pub(super) fn prepare(catalogue: &Catalogue, filters: &Filters, live: &LiveFilters) -> anyhow::Result<Session> {
+pub(super) fn prepare(
+    catalogue: &Catalogue,
+    filters: &Filters,
+    live: &LiveFilters,
+    everything: bool,
+) -> anyhow::Result<Session> {
     let wanted = Wanted {
         fs: filters.fs.clone(),
         op: filters.op.clone(),
         devices: mounts::devices(&live.mount)?,
+        everything,
         track_mutexes: live.track_mutexes,
         backend: live.backend.map(|backend| match backend {
             args::Backend::KprobeMulti => Backend::KprobeMulti,
@@ -88,10 +94,15 @@ pub(super) fn advise(error: TracerError) -> Advice {
 ///
 /// # Errors
 /// The kernel refuses the probes, or a signal handler cannot be set up.
-pub(super) fn observe(session: &mut Session, live: &LiveFilters, extent: &Extent) -> anyhow::Result<Outcome> {
+pub(super) fn observe(
+    session: &mut Session,
+    catalogue: &Catalogue,
+    live: &LiveFilters,
+    extent: &Extent,
+) -> anyhow::Result<Outcome> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("starting the event loop")?;
-    session.start(live.pid).map_err(advise)?;
+    session.start(catalogue, live.pid).map_err(advise)?;
     let hooks = session.hooks().filter(|(_, fate)| fate.is_some_and(|fate| fate.attached.is_ok())).count();
     let backend = session.backend().map_or("nothing", |backend| backend.name());
     note(&format!("observing {hooks} callbacks by {backend}"));

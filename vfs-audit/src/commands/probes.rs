@@ -20,7 +20,7 @@ pub fn run(args: &ProbesArgs) -> anyhow::Result<Exit> {
     let kernel = live::kernel()?;
     let catalogue = selection::catalogue(&args.rules, &kernel.release)?;
     selection::prove(&catalogue, &args.filters, &[])?;
-    let session = live::prepare(&catalogue, &args.filters, &args.live)?;
+    let session = live::prepare(&catalogue, &args.filters, &args.live, true)?;
     let rows = live::hook_statuses(&session, &BTreeMap::new());
     let addresses = output::addresses(args.addresses);
     match args.format {

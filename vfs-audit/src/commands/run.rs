@@ -30,9 +30,9 @@ pub fn run(args: &RunArgs) -> anyhow::Result<Exit> {
     let kernel = live::kernel()?;
     let catalogue = selection::catalogue(&args.rules, &kernel.release)?;
     selection::prove(&catalogue, &args.filters, &args.judging.require)?;
-    let mut session = live::prepare(&catalogue, &args.filters, &args.live)?;
+    let mut session = live::prepare(&catalogue, &args.filters, &args.live, args.judging.strict)?;
     let conclusion = conclusion.open()?;
-    let mut outcome = live::observe(&mut session, &args.live, &args.extent)?;
+    let mut outcome = live::observe(&mut session, &catalogue, &args.live, &args.extent)?;
     let options = Options { strict: args.judging.strict, missing: session.plans().unreadable.clone() };
     let mut checker = Checker::new(&catalogue, options);
     let wanted = outcome.brought.observations.iter().filter(|observation| args.filters.wants(observation));
@@ -77,8 +77,8 @@ pub fn record(args: &RecordArgs) -> anyhow::Result<Exit> {
     selection::prove(&catalogue, &args.filters, &[])?;
     // Before the run: a file that cannot be made must not cost the run.
     let file = create(&args.file)?;
-    let mut session = live::prepare(&catalogue, &args.filters, &args.live)?;
-    let mut outcome = live::observe(&mut session, &args.live, &args.extent)?;
+    let mut session = live::prepare(&catalogue, &args.filters, &args.live, true)?;
+    let mut outcome = live::observe(&mut session, &catalogue, &args.live, &args.extent)?;
     count_hooks(&mut outcome);
     let header = Header {
         tool_version: env!("CARGO_PKG_VERSION").to_owned(),

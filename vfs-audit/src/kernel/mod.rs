@@ -3,6 +3,8 @@
 //! Nothing here judges and nothing here is attached; `Peek` runs a program on demand and leaves nothing behind.
 
 mod live;
+mod naming;
+mod object;
 mod peek;
 mod release;
 mod symbols;

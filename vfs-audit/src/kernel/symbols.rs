@@ -104,6 +104,12 @@ impl Symbols {
         after > 0 && matches!(self.entries[after - 1].kind, b'T' | b't' | b'W' | b'w')
     }
 
+    /// Names of everything in code.
+    pub fn text_names(&self) -> std::collections::HashSet<&str> {
+        let text = self.entries.iter().filter(|e| matches!(e.kind, b'T' | b't' | b'W' | b'w'));
+        text.map(|e| self.slice(e.name)).collect()
+    }
+
     /// Address of the first symbol behind `address`.
     pub fn end_of(&self, address: u64) -> Option<u64> {
         let after = self.entries.partition_point(|e| e.address <= address);

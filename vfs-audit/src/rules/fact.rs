@@ -108,17 +108,42 @@ pub enum FactReader {
 }
 
 impl FactReader {
-    /// Whether the live tracer can read this kind of fact today; the reference VFS reads every kind.
-    pub fn readable_live(&self) -> bool {
-        matches!(
-            self,
+    /// Why the live tracer cannot read this kind of fact on any kernel; the reference VFS reads every kind.
+    pub fn unreadable_live(&self) -> Option<&'static str> {
+        match self {
+            Self::EventuallyCalled(_) => Some("calls after the callback's return are not followed to its object"),
+            Self::CountsDown { .. } => Some("work that the callback leaves to other tasks is not counted for it"),
+            Self::Overlaps { .. } => Some("invocations of other tasks are not set beside each other"),
+            Self::AllFoliosLocked(_) | Self::AllFoliosReleased(_) => {
+                Some("the folios of a window or an iterator are not walked")
+            }
+            Self::AtExit(inner) => inner.unreadable_live(),
             Self::RolesDiffer(..)
-                | Self::Present(_)
-                | Self::IsDirectory(_)
-                | Self::Mask(..)
-                | Self::Slept
-                | Self::Atomic
-        )
+            | Self::Present(_)
+            | Self::IsDirectory(_)
+            | Self::Mask(..)
+            | Self::Slept
+            | Self::MemberMask { .. }
+            | Self::MemberEquals { .. }
+            | Self::MemberBit { .. }
+            | Self::ResultNegative
+            | Self::ResultIsErrorPointer
+            | Self::ResultEquals(_)
+            | Self::ResultMask(_)
+            | Self::Called(_)
+            | Self::CalledOp(_)
+            | Self::Order(..)
+            | Self::Acquired(_)
+            | Self::Released(_)
+            | Self::EventuallyReleased(_)
+            | Self::Strays { .. }
+            | Self::CalledFrom(_)
+            | Self::InSyscall(_)
+            | Self::Atomic
+            | Self::InInterrupt
+            | Self::InRcuCallback
+            | Self::InRcuWalk => None,
+        }
     }
 
     /// Whether the fact is known only at the callback's return.

@@ -4,9 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::model::{Catalogue, LockClass, LockKind, Op, Read, Rule, Table};
 
-/// Operations tables whose callbacks the live tracer hooks today.
-pub const HOOKED_LIVE: &[&str] = &["inode_operations"];
-
 impl Catalogue {
     /// Every op with its table.
     pub fn ops(&self) -> impl Iterator<Item = (&Table, &Op)> {
@@ -46,14 +43,12 @@ impl Catalogue {
         (!reasons.is_empty()).then(|| reasons.into_iter().collect::<Vec<_>>().join("; "))
     }
 
-    /// Rules that the live tracer cannot decide today, by id, with what it cannot read.
+    /// Rules that the live tracer cannot decide on any kernel, by id, with what it cannot read.
     pub fn not_observable_live(&self) -> BTreeMap<String, String> {
         let mut reasons = BTreeMap::new();
-        for (table, op) in self.ops() {
-            let unhooked = || format!("{} are not hooked live yet", table.name);
-            let is_hooked = HOOKED_LIVE.contains(&table.name.as_str());
+        for (_, op) in self.ops() {
             for rule in op.rules.iter().filter(|rule| !rule.requires.is_empty()) {
-                if let Some(reason) = self.unreadable(op, rule).or_else(|| (!is_hooked).then(unhooked)) {
+                if let Some(reason) = self.unreadable(op, rule) {
                     reasons.insert(rule.id.clone(), reason);
                 }
             }
@@ -65,13 +60,13 @@ impl Catalogue {
         rule.reads().into_iter().find_map(|read| match read {
             Read::Lock { lock, .. } => {
                 let class = self.locks.get(lock)?;
-                let readable = class.kind.readable_live() && !class.owner.is_empty();
-                (!readable && class.kind != LockKind::Gone)
-                    .then(|| format!("the tracer does not read {} yet", class.name))
+                let is_readable = class.kind.readable_live() || class.kind == LockKind::Gone;
+                (!is_readable).then(|| format!("the tracer does not read {}", class.name))
             }
             Read::Fact(name) => {
                 let fact = op.facts.iter().find(|fact| fact.name == name)?;
-                (!fact.reader.readable_live()).then(|| format!("the tracer does not read the fact `{name}` yet"))
+                let why = fact.reader.unreadable_live()?;
+                Some(format!("the fact `{name}` ({}) is not read live: {why}", fact.reader))
             }
         })
     }

@@ -31,7 +31,6 @@ pub use fact::FactReader;
 pub use fault::{Fault, LoadError, Problem, SourceFile};
 pub use limits::{Limit, Limits, MISREPORTS, MISSES, RuleLimits};
 pub use listing::{ListedRule, list};
-pub use lookup::HOOKED_LIVE;
 pub use model::{
     Argument, Catalogue, Cell, Condition, Demand, Exception, Fact, GLOBAL_ROLE, LockClass, LockKind, LockOf, Op, Read,
     Requirement, Role, RoleSource, Rule, Standing, Table,

@@ -321,9 +321,9 @@ pub enum LockKind {
 }
 
 impl LockKind {
-    /// Whether the live tracer can read locks of this kind today.
+    /// Whether the live tracer can read locks of this kind.
     pub fn readable_live(self) -> bool {
-        matches!(self, Self::Rwsem | Self::Mutex)
+        !matches!(self, Self::PercpuRwsem | Self::Gone)
     }
 }
 

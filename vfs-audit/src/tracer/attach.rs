@@ -48,6 +48,9 @@ pub enum Unattached {
     Failed(String),
 }
 
+/// What is said of functions that the kernel keeps for itself.
+const NOT_TO_BE_PROBED: &str = "the kernel allows no probe on it (inline or notrace): its calls are not seen";
+
 /// Whether a probe is attached.
 pub type Attached = Result<(), Unattached>;
 
@@ -60,11 +63,16 @@ impl Unattached {
         }
     }
 
+    /// What is known of a hook before it is tried.
+    fn unless_traceable(hook: &Hook) -> Attached {
+        if hook.is_traceable { Ok(()) } else { Err(Self::Forbidden(NOT_TO_BE_PROBED)) }
+    }
+
     /// `EINVAL` for the address of a function's first instruction is the kernel's word that the function is `notrace`
     /// (as everything that it declares `inline`, and still has a copy of, is) or on its list of functions not to be probed.
     fn of_kprobe(error: &std::io::Error) -> Self {
         if error.raw_os_error() == Some(libc::EINVAL) {
-            return Self::Forbidden("the kernel allows no probe on it (inline or notrace): its calls are not seen");
+            return Self::Forbidden(NOT_TO_BE_PROBED);
         }
         Self::Failed(error.to_string())
     }
@@ -133,6 +141,38 @@ impl Attachment {
         results
     }
 
+    /// Notes the calls of functions (name, address, bit); the result says for each why that failed.
+    ///
+    /// By the way in which callbacks are hooked, which is known by then.
+    pub(super) fn note_functions(
+        &mut self,
+        object: &Object,
+        btf: &Arc<Btf>,
+        functions: &[(&str, u64, u8)],
+    ) -> Vec<Result<(), String>> {
+        let attach = |(name, address, bit): &(&str, u64, u8)| -> Result<(), String> {
+            let cookie = u64::from(*bit);
+            let text = |error: std::io::Error| error.to_string();
+            match self.backend {
+                Some(Backend::KprobeMulti) => {
+                    let program = self.program(object, "function_called", Purpose::KprobeMulti).map_err(text)?;
+                    self.links.push(sys::link_kprobe_multi(program, &[*address], &[cookie], false).map_err(text)?);
+                }
+                Some(Backend::Kprobe) => {
+                    let program = self.program(object, "function_called", Purpose::Kprobe).map_err(text)?;
+                    let (link, event) = sys::link_kprobe(program, *address, cookie, false).map_err(text)?;
+                    self.links.extend([link, event]);
+                }
+                Some(Backend::Fentry) => {
+                    self.links.extend(trampoline(object, btf, name, "", "function_called_fentry")?);
+                }
+                None => return Err("no way of hooking works on this kernel".to_owned()),
+            }
+            Ok(())
+        };
+        functions.iter().map(attach).collect()
+    }
+
     /// The programs in use that the kernel counts skipped runs of.
     pub(super) fn programs(&self) -> impl Iterator<Item = &OwnedFd> {
         self.programs.iter().map(|(_, program)| program)
@@ -163,7 +203,7 @@ impl Attachment {
     ) -> Result<Vec<Attached>, String> {
         let entry = self.program(object, "callback_entry", Purpose::KprobeMulti).map_err(|e| e.to_string())?;
         let numbered = |wanted: &dyn Fn(&Hook) -> bool| -> Vec<(u64, u64)> {
-            let all = hooks.iter().enumerate().filter(|(_, hook)| wanted(hook));
+            let all = hooks.iter().enumerate().filter(|(_, hook)| hook.is_traceable && wanted(hook));
             all.map(|(n, hook)| (hook.address, (first + n) as u64)).collect()
         };
         // Exits first: of two probes on one function the later one runs first, and the entry program must see the
@@ -177,9 +217,8 @@ impl Attachment {
             let together = numbered(&|hook| watched(hook) && !hook.is_shared());
             self.links.extend(link_multi(exit, &together, true, &mut |_, _| ()));
         }
-        let mut results = vec![Ok(()); hooks.len()];
+        let mut results: Vec<Attached> = hooks.iter().map(Unattached::unless_traceable).collect();
         let mut failed = |number: u64, why: String| results[number as usize - first] = Err(Unattached::Failed(why));
-        // `notrace` functions have no place for ftrace, but a breakpoint kprobe takes them: tried below.
         let together = numbered(&|hook| !hook.is_shared());
         self.links.extend(link_multi(entry, &together, false, &mut failed));
         for alone in numbered(&Hook::is_shared) {
@@ -203,11 +242,11 @@ impl Attachment {
         watched: Watched<'_>,
         results: &mut [Attached],
     ) {
-        let refused = results.iter().filter(|result| result.is_err()).count();
-        if refused == 0 || refused == results.len() {
+        let is_refused = |result: &Attached| matches!(result, Err(Unattached::Failed(_)));
+        if results.iter().all(Result::is_err) {
             return;
         }
-        for (n, result) in results.iter_mut().enumerate().filter(|(_, result)| result.is_err()) {
+        for (n, result) in results.iter_mut().enumerate().filter(|(_, result)| is_refused(result)) {
             let Ok(retried) = self.add_kprobes(object, &hooks[n..=n], first + n, watched) else { return };
             if let [retried] = retried.as_slice() {
                 result.clone_from(retried);
@@ -226,6 +265,10 @@ impl Attachment {
         let exit = self.program(object, "callback_exit", Purpose::Kprobe).map_err(|e| e.to_string())?;
         let mut results = Vec::with_capacity(hooks.len());
         for (n, hook) in hooks.iter().enumerate() {
+            if let Err(why) = Unattached::unless_traceable(hook) {
+                results.push(Err(why));
+                continue;
+            }
             let mut links = Vec::new();
             let mut attach = |program, on_return| -> Attached {
                 let linked = sys::link_kprobe(program, hook.address, (first + n) as u64, on_return);
@@ -250,6 +293,7 @@ impl Attachment {
         watched: Watched<'_>,
     ) -> Vec<Attached> {
         let attach = |(n, hook): (usize, &Hook)| {
+            Unattached::unless_traceable(hook)?;
             let attach =
                 |program| trampoline(object, btf, &hook.callback, &hook.module, program).map_err(Unattached::Failed);
             let mut links = Vec::new();

@@ -8,15 +8,17 @@ use std::{
 };
 
 use vfs_audit_common::{
-    EVENT_SLEEP, Event, FLAG_ATOMIC, NAME_BYTES, ObservationKey, SLOT_ABSENT, SLOT_TRACKED_EXCLUSIVE,
+    EVENT_SLEEP, Event, FLAG_ATOMIC, FLAG_IN_INTERRUPT, FLAG_SLEPT, LOCK_RCU, NAME_BYTES, ObservationKey, SLOT_ABSENT,
+    SLOT_TRACKED_EXCLUSIVE,
     SLOT_TRACKED_MASK, SLOT_TRACKED_SHARED, SLOT_UNTRACKED, SLOT_WORD_FREE, SLOT_WORD_MASK, SLOT_WORD_OTHER,
-    SLOT_WORD_READERS, SLOT_WORD_SELF, WIRE_VERSION,
+    SLOT_WORD_READERS, SLOT_WORD_SELF, SLOT_WORD_TAKEN, WIRE_VERSION,
 };
 
 use super::{
     call::{Call, call_at},
     hooks::{Hook, HookTable},
-    plan::{OpPlan, Plans},
+    pending,
+    plan::{Identity, OpPlan, PlannedSlot, Plans},
     tail_call::TailCalls,
 };
 use crate::{
@@ -28,7 +30,7 @@ use crate::{
 #[derive(Default)]
 pub(super) struct Events {
     first: HashMap<ObservationKey, Box<Event>>,
-    sleeps: HashMap<u32, Box<Event>>,
+    sleeps: HashMap<u32, Vec<Box<Event>>>,
     /// Records of another size or version than ours.
     pub unknown: u64,
 }
@@ -45,7 +47,7 @@ impl Events {
         if event.version != WIRE_VERSION {
             self.unknown += 1;
         } else if event.kind == EVENT_SLEEP {
-            self.sleeps.entry(event.key.hook).or_insert(event);
+            self.sleeps.entry(event.key.hook.into()).or_default().push(event);
         } else {
             self.first.entry(event.key).or_insert(event);
         }
@@ -62,6 +64,9 @@ impl Events {
         self.first.get(key).map(AsRef::as_ref)
     }
 }
+
+/// A flag that could not be read has its bit so much above its own.
+pub(super) const UNREAD_SHIFT: u32 = 16;
 
 /// What of a run's data can be relied on.
 #[derive(Clone, Copy, Debug)]
@@ -112,9 +117,9 @@ impl<'a> Decoder<'a> {
 
     /// The observation of `key`, seen `count` times; `None` for a hook number that we never gave.
     pub(super) fn observation(&self, key: &ObservationKey, count: u64) -> Option<Observation> {
-        let hook = self.hooks.hooks.get(key.hook as usize)?;
+        let hook = self.hooks.hooks.get(usize::from(key.hook))?;
         let read_by = self.plans.ops.get(*hook.plans.first()?)?;
-        let event = self.events.first(key);
+        let event = self.events.first(key).or_else(|| self.events.first(&pending::while_waiting(key, read_by)));
         let mut facts = facts(key, read_by, self.known);
         let served = self.served(hook, key.table);
         let route = self.route(hook, key, &served);
@@ -122,12 +127,8 @@ impl<'a> Decoder<'a> {
         if ops.len() > 1 && is_told_apart(read_by, &facts) {
             ops = vec![read_by.op.clone()];
         }
-        let sleep_stack = self.sleep_stack(key, hook);
-        if key.slept != 0 && sleep_stack.is_none() {
-            // The switch was not seen inside the callback, or its event was lost: not known.
-            facts.retain(|fact, _| Some(fact) != read_by.slept.as_ref());
-        }
-        let (fs, sb_id) = self.superblock(key, event);
+        self.forget_unproven_sleep(key, hook, read_by, &mut facts);
+        let (fs, sb_id) = self.superblock(key, event, hook);
         Some(Observation {
             table: read_by.table.clone(),
             op: ops.remove(0),
@@ -140,16 +141,22 @@ impl<'a> Decoder<'a> {
             point: if key.point == 0 { Point::Entry } else { Point::Exit },
             history_complete: key.history_complete != 0 && self.known.history,
             facts,
-            locks: if key.point == 0 { locks(key, read_by) } else { Vec::new() },
+            locks: self.locks(key, read_by),
             count,
-            example: event.map(|event| self.example(event, read_by, sleep_stack.unwrap_or_default())),
+            example: event.map(|event| self.example(event, read_by, Vec::new())),
         })
     }
 
     /// The ops whose slot in the object's table is this function.
     fn served(&self, hook: &Hook, table: u64) -> Vec<String> {
         let plans = hook.plans.iter().filter_map(|number| self.plans.ops.get(*number));
-        let serves = |plan: &&OpPlan| self.hooks.slots.get(&(table, plan.slot_offset)) == Some(&hook.address);
+        let serves = |plan: &&OpPlan| match plan.identity {
+            Identity::Table => {
+                let functions = self.hooks.slots.get(&(table, plan.slot_offset));
+                functions.is_some_and(|functions| functions.contains(&hook.address))
+            }
+            Identity::Object | Identity::Call => true,
+        };
         plans.filter(serves).map(|plan| plan.op.clone()).collect()
     }
 
@@ -171,7 +178,13 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    fn superblock(&self, key: &ObservationKey, event: Option<&Event>) -> (String, String) {
+    fn superblock(&self, key: &ObservationKey, event: Option<&Event>, hook: &Hook) -> (String, String) {
+        if key.sb == 0 {
+            // The op is called without one; a table that one type alone has tells as much.
+            let mut types = hook.fs.iter();
+            let only = types.next().filter(|_| types.next().is_none());
+            return (only.cloned().unwrap_or_else(|| "-".to_owned()), String::new());
+        }
         let known = self.superblocks.get(&key.sb).map(|sb| (sb.fs.clone(), sb.id.clone()));
         let seen = event.map(|event| (name(&event.fs), name(&event.sb_id)));
         seen.filter(|(fs, _)| !fs.is_empty()).or(known).unwrap_or_else(|| ("?".to_owned(), String::new()))
@@ -187,14 +200,89 @@ impl<'a> Decoder<'a> {
         event.stack.iter().take(frames).map(|address| self.code(*address)).collect()
     }
 
-    /// The stack of a sleep of this hook, when the callback is really on it.
-    fn sleep_stack(&self, key: &ObservationKey, hook: &Hook) -> Option<Vec<String>> {
-        let event = self.events.sleeps.get(&key.hook)?;
+    /// Whether the callback is on the stack of a sleep.
+    fn is_inside(&self, event: &Event, hook: &Hook) -> bool {
         let frames = usize::try_from(event.stack_bytes).unwrap_or(0) / 8;
         let inside = |address: &u64| {
             self.symbols.resolve(*address).is_some_and(|symbol| *address - symbol.offset == hook.address)
         };
-        event.stack.iter().take(frames).any(inside).then(|| self.stack(event))
+        event.stack.iter().take(frames).any(inside)
+    }
+
+    /// A sleep of which no stack shows that it was inside the callback is not known.
+    fn forget_unproven_sleep(
+        &self,
+        key: &ObservationKey,
+        hook: &Hook,
+        plan: &OpPlan,
+        facts: &mut BTreeMap<String, bool>,
+    ) {
+        let sleeps = self.events.sleeps.get(&u32::from(key.hook));
+        if sleeps.is_some_and(|events| events.iter().any(|event| self.is_inside(event, hook))) {
+            return;
+        }
+        let slept = plan.readers.flags.iter().zip(&plan.facts).find(|(flag, _)| flag.kind == FLAG_SLEPT);
+        if let Some((_, name)) = slept
+            && facts.get(name) == Some(&true)
+        {
+            facts.remove(name);
+        }
+    }
+
+    /// What callbacks that are watched for sleeping alone came to: an observation of the exit for each entry `key`, counted
+    /// `count` times, and one for each sleep that a stack proves.
+    pub(super) fn exits_without_probe(&self, key: &ObservationKey, count: u64) -> Vec<Observation> {
+        let exits = || {
+            let hook = self.hooks.hooks.get(usize::from(key.hook))?;
+            let plan = self.plans.ops.get(*hook.plans.first()?)?;
+            let slept = plan.slept.clone().filter(|_| plan.is_watched_for_sleep_alone())?;
+            let is_watched = key.flags & plan.readers.watch_mask == plan.readers.watch_mask;
+            if key.point != 0 || !is_watched {
+                return None;
+            }
+            let is_same = |event: &&Box<Event>| {
+                let of = &event.key;
+                (of.flags, of.caller, of.table, of.sb) == (key.flags, key.caller, key.table, key.sb)
+            };
+            let events = self.events.sleeps.get(&u32::from(key.hook)).map_or(&[][..], Vec::as_slice);
+            let mut sleeps = events.iter().filter(is_same).filter(|event| self.is_inside(event, hook)).peekable();
+            let example = sleeps.peek().map(|event| self.example(event, plan, self.stack(event)));
+            let slept_count = (sleeps.count() as u64).min(count);
+            let exit = |is_slept: bool, count: u64, example| {
+                let mut observation = self.observation(key, count)?;
+                observation.point = Point::Exit;
+                observation.locks = Vec::new();
+                observation.facts.insert(slept.clone(), is_slept);
+                observation.example = example;
+                Some(observation)
+            };
+            let mut exits = Vec::new();
+            if count > slept_count {
+                exits.extend(exit(false, count - slept_count, None));
+            }
+            if slept_count > 0 {
+                exits.extend(exit(true, slept_count, example));
+            }
+            Some(exits)
+        };
+        exits().unwrap_or_default()
+    }
+
+    fn locks(&self, key: &ObservationKey, plan: &OpPlan) -> Vec<LockEvidence> {
+        let (slots, readers) = if key.point == 0 {
+            (&plan.slots, &plan.readers.slots[..])
+        } else {
+            (&plan.exit_slots, &plan.readers.exit_slots[..])
+        };
+        let is_known = |kind: u8| kind != LOCK_RCU || self.known.context;
+        let evidence = |((slot, reader), state): ((&PlannedSlot, &vfs_audit_common::SlotReader), &u8)| {
+            is_known(reader.kind).then(|| LockEvidence {
+                role: plan.roles[slot.role].name.clone(),
+                lock: slot.lock.clone(),
+                reading: reading(*state),
+            })
+        };
+        slots.iter().zip(readers).zip(&key.slots).filter_map(evidence).collect()
     }
 
     fn example(&self, event: &Event, plan: &OpPlan, sleep_stack: Vec<String>) -> Example {
@@ -237,27 +325,19 @@ impl<'a> Decoder<'a> {
 
 /// The flags by their facts' names.
 fn facts(key: &ObservationKey, plan: &OpPlan, known: Known) -> BTreeMap<String, bool> {
-    let is_known = |(bit, _): &(usize, &String)| known.context || plan.readers.flags[*bit].kind != FLAG_ATOMIC;
-    let flag = |(bit, name): (usize, &String)| (name.clone(), key.flags & (1 << bit) != 0);
-    let mut facts: BTreeMap<String, bool> = plan.facts.iter().enumerate().filter(is_known).map(flag).collect();
-    if let (1, Some(slept)) = (key.point, &plan.slept) {
-        facts.insert(slept.clone(), key.slept != 0);
-    }
-    facts
+    let flags = &plan.readers.flags;
+    let read = if key.point == 0 { plan.readers.flags_len } else { plan.readers.all_flags_len };
+    let is_of_context = |bit: usize| matches!(flags[bit].kind, FLAG_ATOMIC | FLAG_IN_INTERRUPT);
+    let is_known = |(bit, _): &(usize, &String)| {
+        (known.context || !is_of_context(*bit)) && key.flags >> (UNREAD_SHIFT + *bit as u32) & 1 == 0
+    };
+    let flag = |(bit, name): (usize, &String)| (name.clone(), key.flags >> bit & 1 != 0);
+    plan.facts.iter().enumerate().take(read.into()).filter(is_known).map(flag).collect()
 }
 
 /// Whether the facts prove that the op is `plan`'s.
 fn is_told_apart(plan: &OpPlan, facts: &BTreeMap<String, bool>) -> bool {
     !plan.told_apart_by.is_empty() && plan.told_apart_by.iter().all(|(fact, is)| facts.get(fact) == Some(is))
-}
-
-fn locks(key: &ObservationKey, plan: &OpPlan) -> Vec<LockEvidence> {
-    let evidence = |(slot, state): (&super::plan::PlannedSlot, &u8)| LockEvidence {
-        role: plan.roles[slot.role].name.clone(),
-        lock: slot.lock.clone(),
-        reading: reading(*state),
-    };
-    plan.slots.iter().zip(&key.slots).map(evidence).collect()
 }
 
 /// A slot byte's meaning.
@@ -268,6 +348,7 @@ fn reading(state: u8) -> LockReading {
         SLOT_WORD_SELF => Word::ExclusiveSelf,
         SLOT_WORD_OTHER => Word::ExclusiveOther,
         SLOT_WORD_READERS => Word::Readers,
+        SLOT_WORD_TAKEN => Word::Taken,
         _ => Word::Unread,
     };
     let tracked = match state & SLOT_TRACKED_MASK {

@@ -2,14 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{attach::Backend, plan::Plans};
+use super::{
+    attach::Backend,
+    plan::{Identity, OpPlan, Plans},
+};
 use crate::{
-    kernel::{LiveTables, Memory, Symbols, TableSource},
+    btf::Btf,
+    kernel::{LiveTable, LiveTables, Memory, Symbols, TableSource},
     rules::glob,
 };
-
-/// Bytes of an operations table that are read.
-const TABLE_BYTES_MAX: usize = 1024;
 
 /// One function to hook.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +29,10 @@ pub struct Hook {
     pub tables: BTreeSet<String>,
     /// Whether a living object points to one of them.
     pub living: bool,
+    /// Lists that the tables stand in, where objects point to a list.
+    pub lists: BTreeSet<u64>,
+    /// Whether the function begins with the place that function tracers need; the kernel's own tracers do not.
+    pub is_traceable: bool,
 }
 
 /// Which ops and file systems are wanted.
@@ -39,6 +44,8 @@ pub struct Wanted {
     pub op: Vec<String>,
     /// Devices (`major << 20 | minor`) of the superblocks whose invocations are wanted; empty for all.
     pub devices: Vec<u32>,
+    /// Whether locks that no rule demands are read too: for recordings, and for `--strict`.
+    pub everything: bool,
     /// Whether mutexes are tracked too; without it their words are the only witness.
     pub track_mutexes: bool,
     /// The one way of hooking that is wanted; `None` for the first that works.
@@ -46,9 +53,9 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    /// Whether ops of `table` are wanted on any of `fs`.
+    /// Whether ops of a table that objects of `fs` point to are wanted; a table of nobody in particular may be anybody's.
     fn accepts_fs(&self, fs: &BTreeSet<String>) -> bool {
-        self.fs.is_empty() || self.fs.iter().any(|wanted| fs.contains(wanted))
+        self.fs.is_empty() || fs.is_empty() || self.fs.iter().any(|wanted| fs.contains(wanted))
     }
 
     fn accepts_op(&self, table: &str, op: &str) -> bool {
@@ -62,8 +69,8 @@ impl Wanted {
 pub struct HookTable {
     /// Hooks; the index is the hook number.
     pub hooks: Vec<Hook>,
-    /// Function by (table address, slot offset).
-    pub slots: BTreeMap<(u64, u32), u64>,
+    /// Functions by (address of the table or of the list of tables, slot offset).
+    pub slots: BTreeMap<(u64, u32), Vec<u64>>,
     /// Tables that could not be read, with why.
     pub unread: Vec<String>,
 }
@@ -77,77 +84,139 @@ impl Hook {
     }
 }
 
-impl HookTable {
-    /// Reads every living table's slots and keeps the functions that a plan speaks of.
-    pub fn build(live: &LiveTables, plans: &Plans, memory: &impl Memory, symbols: &Symbols, wanted: &Wanted) -> Self {
-        let mut table = Self::default();
-        table.extend(live, plans, memory, symbols, wanted);
-        table
-    }
+/// What the hooks are looked for in.
+pub(super) struct Sources<'a, M: Memory> {
+    /// Living tables.
+    pub(super) live: &'a LiveTables,
+    /// Plans.
+    pub(super) plans: &'a Plans,
+    /// Kernel memory.
+    pub(super) memory: &'a M,
+    /// Symbols.
+    pub(super) symbols: &'a Symbols,
+    /// Types.
+    pub(super) btf: &'a Btf,
+    /// What is wanted.
+    pub(super) wanted: &'a Wanted,
+}
 
-    /// Adds what `live` has and the table has not; returns the numbers of the new hooks.
-    pub fn extend(
-        &mut self,
-        live: &LiveTables,
-        plans: &Plans,
-        memory: &impl Memory,
-        symbols: &Symbols,
-        wanted: &Wanted,
-    ) -> std::ops::Range<usize> {
+impl HookTable {
+    /// Adds what the sources have and the table has not; returns the numbers of the new hooks.
+    pub(super) fn extend(&mut self, from: &Sources<'_, impl Memory>) -> std::ops::Range<usize> {
         let before = self.hooks.len();
-        for found in live.inode.values() {
-            let known = self.slots.range((found.address, 0)..=(found.address, u32::MAX)).next().is_some();
-            if known || !wanted.accepts_fs(&found.fs) {
+        let places: BTreeMap<u64, usize> = self.hooks.iter().enumerate().map(|(n, hook)| (hook.address, n)).collect();
+        let mut places = places;
+        for (number, plan) in from.plans.ops.iter().enumerate() {
+            if plan.identity == Identity::Object {
+                self.add_by_prototype(from, (number, plan), &mut places);
                 continue;
             }
-            let Some(bytes) = memory.bytes(found.address, table_bytes(plans)) else {
-                self.unread.push(format!("{} at {:#x} cannot be read", found.symbol, found.address));
-                continue;
-            };
-            for (number, plan) in plans.ops.iter().enumerate() {
-                let at = plan.slot_offset as usize;
-                let Some(slot) = bytes.get(at..at + 8).and_then(|b| b.try_into().ok()) else { continue };
-                let function = u64::from_le_bytes(slot);
-                if function == 0 || !symbols.is_text(function) {
-                    continue;
-                }
-                self.slots.insert((found.address, plan.slot_offset), function);
-                if wanted.accepts_op(&plan.table, &plan.op) {
-                    self.add(function, number, found, symbols);
-                }
+            for found in from.live.of_kind(&plan.structure) {
+                self.add_slot(from, (number, plan), found, &mut places);
             }
         }
         before..self.hooks.len()
     }
 
-    fn add(&mut self, function: u64, plan: usize, found: &crate::kernel::LiveTable, symbols: &Symbols) {
-        let name = if found.symbol.is_empty() { "a table without a symbol".to_owned() } else { found.symbol.clone() };
-        let hook = if let Some(hook) = self.hooks.iter_mut().find(|hook| hook.address == function) {
-            hook
-        } else {
+    fn add_slot(
+        &mut self,
+        from: &Sources<'_, impl Memory>,
+        (number, plan): (usize, &OpPlan),
+        found: &LiveTable,
+        places: &mut BTreeMap<u64, usize>,
+    ) {
+        if !from.wanted.accepts_fs(&found.fs) {
+            return;
+        }
+        let Some(function) = from.memory.word(found.address + u64::from(plan.slot_offset)) else {
+            let text = format!("a table of {} ({}) cannot be read", plan.structure, found.symbol);
+            if !self.unread.contains(&text) {
+                self.unread.push(text);
+            }
+            return;
+        };
+        if function == 0 || !from.symbols.is_text(function) {
+            // Known to hold nothing: a call of some other function for this table was a direct one.
+            self.slots.entry((found.address, plan.slot_offset)).or_default();
+            return;
+        }
+        for table in found.lists.iter().chain([&found.address]) {
+            let functions = self.slots.entry((*table, plan.slot_offset)).or_default();
+            if !functions.contains(&function) {
+                functions.push(function);
+            }
+        }
+        if from.wanted.accepts_op(&plan.table, &plan.op) {
+            let hook = self.hook_of(function, (from.symbols, from.memory), places);
+            let symbol = &found.symbol;
+            let name = if symbol.is_empty() { "a table without a symbol" } else { symbol };
+            hook.note(number, name, &found.fs, found.source == TableSource::Object);
+            hook.lists.extend(&found.lists);
+        }
+    }
+
+    /// Functions of the op's type: the slot is in each object, and which of them stand there only the calls tell.
+    fn add_by_prototype(
+        &mut self,
+        from: &Sources<'_, impl Memory>,
+        (number, plan): (usize, &OpPlan),
+        places: &mut BTreeMap<u64, usize>,
+    ) {
+        if !from.wanted.accepts_op(&plan.table, &plan.op) {
+            return;
+        }
+        for name in from.btf.functions_taking(&plan.arguments) {
+            for address in from.symbols.addresses(&name).into_iter().filter(|address| from.symbols.is_text(*address)) {
+                let hook = self.hook_of(address, (from.symbols, from.memory), places);
+                hook.note(number, &plan.structure, &BTreeSet::new(), false);
+            }
+        }
+    }
+
+    fn hook_of(
+        &mut self,
+        function: u64,
+        (symbols, memory): (&Symbols, &impl Memory),
+        places: &mut BTreeMap<u64, usize>,
+    ) -> &mut Hook {
+        let number = *places.entry(function).or_insert_with(|| {
             let symbol = symbols.resolve(function);
             self.hooks.push(Hook {
                 address: function,
-                callback: symbol.map_or_else(|| format!("{function:#x}"), |s| s.name.to_owned()),
+                callback: symbol.map_or_else(|| "a function without a symbol".to_owned(), |s| s.name.to_owned()),
                 module: symbol.map_or(String::new(), |s| s.module.to_owned()),
                 plans: Vec::new(),
                 fs: BTreeSet::new(),
                 tables: BTreeSet::new(),
                 living: false,
+                lists: BTreeSet::new(),
+                is_traceable: is_traceable(memory, function),
             });
-            let last = self.hooks.len() - 1;
-            &mut self.hooks[last]
-        };
-        if !hook.plans.contains(&plan) {
-            hook.plans.push(plan);
-        }
-        hook.fs.extend(found.fs.iter().cloned());
-        hook.tables.insert(name);
-        hook.living |= found.source == TableSource::Object;
+            self.hooks.len() - 1
+        });
+        &mut self.hooks[number]
     }
 }
 
-/// Bytes to read of a table so that every planned slot is in them.
-fn table_bytes(plans: &Plans) -> usize {
-    plans.ops.iter().map(|plan| plan.slot_offset as usize + 8).max().unwrap_or(0).min(TABLE_BYTES_MAX)
+impl Hook {
+    fn note(&mut self, plan: usize, table: &str, fs: &BTreeSet<String>, is_living: bool) {
+        if !self.plans.contains(&plan) {
+            self.plans.push(plan);
+        }
+        self.fs.extend(fs.iter().cloned());
+        self.tables.insert(table.to_owned());
+        self.living |= is_living;
+    }
+}
+
+/// Whether the function at `address` (x86-64) begins, perhaps behind `endbr64`, with the 5-byte `nop` that function tracers
+/// turn into a call, or with such a call. What cannot be read is taken for traceable: then the kernel says.
+fn is_traceable(memory: &impl Memory, address: u64) -> bool {
+    const ENDBR64: [u8; 4] = [0xf3, 0x0f, 0x1e, 0xfa];
+    const NOP: [u8; 5] = [0x0f, 0x1f, 0x44, 0x00, 0x00];
+    const CALL: u8 = 0xe8;
+    const BREAKPOINT: u8 = 0xcc;
+    let Some(code) = memory.bytes(address, 16) else { return true };
+    let code = code.strip_prefix(&ENDBR64).unwrap_or(&code);
+    code.starts_with(&NOP) || matches!(code.first(), Some(&(CALL | BREAKPOINT)))
 }

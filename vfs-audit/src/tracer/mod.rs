@@ -22,10 +22,13 @@
 
 mod attach;
 mod call;
+mod collect;
+mod compile;
 mod decode;
 mod hooks;
 mod object;
 mod offsets;
+mod pending;
 mod plan;
 mod primitives;
 mod session;
@@ -35,6 +38,6 @@ mod tail_call;
 pub use attach::{Attached, Backend, Unattached};
 pub use hooks::{Hook, HookTable, Wanted};
 pub use object::ObjectError;
-pub use plan::{OpPlan, PlannedRole, PlannedSlot, Plans};
+pub use plan::{Identity, OpPlan, PlannedRole, PlannedSlot, Plans};
 pub use primitives::{PRIMITIVES, Primitive};
 pub use session::{Brought, HookFate, LockHook, Session, TracerError};

@@ -24,6 +24,13 @@ pub(super) fn kernel_offsets(btf: &Btf, symbols: &Symbols) -> Result<KernelOffse
         task_rcu_nesting: at("task_struct", "rcu_read_lock_nesting").unwrap_or(0),
         task_trace_recursion: at("task_struct", "trace_recursion").unwrap_or(0),
         task_migration_disabled: at("task_struct", "migration_disabled").unwrap_or(0),
+        task_nameidata: at("task_struct", "nameidata").unwrap_or(0),
+        nameidata_flags: at("nameidata", "flags").unwrap_or(0),
+        syscall_number_below_top: syscall_number_below_top(btf, symbols)?,
+        folio_mapping: at("folio", "mapping").or_else(|_| at("page", "mapping"))?,
+        page_compound_head: at("page", "compound_head").or_else(|_| at("page", "compound_info"))?,
+        page_locked_bit: btf.enumerator("PG_locked").unwrap_or(0),
+        buffer_lock_bit: btf.enumerator("BH_Lock").unwrap_or(2),
         thread_size: thread_size(symbols),
         cast_type: 0,
     })
@@ -41,6 +48,17 @@ pub(super) fn preemption_count(btf: &Btf, symbols: &Symbols) -> Result<(u64, u64
         return Ok((offsets, hot + u64::from(member)));
     }
     Ok((offsets, address("__preempt_count").ok_or("no symbol __preempt_count")?))
+}
+
+/// From the end of a task's stack down to the number of the system call that it is in: its saved registers end there, on
+/// kernels with FRED below a padding.
+fn syscall_number_below_top(btf: &Btf, symbols: &Symbols) -> Result<u32, String> {
+    /// `TOP_OF_KERNEL_STACK_PADDING` of x86-64 kernels that know FRED.
+    const FRED_PADDING: u32 = 16;
+    let registers = btf.size_of("pt_regs").ok_or("no struct pt_regs")?;
+    let number = btf.offset_of("pt_regs", &["orig_ax"])?;
+    let padding = if symbols.addresses("asm_fred_entrypoint_user").is_empty() { 0 } else { FRED_PADDING };
+    Ok(registers - number + padding)
 }
 
 /// Bytes of a kernel stack: the first task's stack lies between two symbols, whose names changed in 6.10.

@@ -11,26 +11,25 @@ use aya::{
 };
 use thiserror::Error;
 use vfs_audit_common::{
-    CONTEXT_UNKNOWN, COUNTED_KEY_READY, COUNTED_KEYS, ContextBase, Control, CountedKey, FLAG_ATOMIC, HOOKS_MAX,
-    HookPlace, HookPlan, KernelOffsets, LOCK_MUTEX, Loss, ObservationKey, Stat, hook_place,
+    CONTEXT_UNKNOWN, COUNTED_KEYS, ContextBase, Control, CountedKey, FLAG_ATOMIC, FLAG_IN_INTERRUPT, HOOKS_MAX,
+    HookPlace, HookPlan, KernelOffsets, LOCK_MUTEX, ObservationKey, Stat, hook_place,
 };
 
 use super::{
     attach::{Attached, Attachment, Backend, trampoline},
-    decode::{Decoder, Events, Known},
-    hooks::{HookTable, Wanted},
+    decode::Events,
+    hooks::{HookTable, Sources, Wanted},
     object::{Object, ObjectError},
     offsets::{kernel_offsets, preemption_count},
-    plan::Plans,
+    plan::{OpPlan, Plans},
     primitives::{PRIMITIVES, Primitive, untracked},
     sys,
-    tail_call::TailCalls,
 };
 use crate::{
     btf::{Btf, BtfError},
     kernel::{LiveTables, Peek, PeekError, Symbols, SymbolsError},
     observation::Observation,
-    rules::{Catalogue, HOOKED_LIVE},
+    rules::Catalogue,
 };
 
 /// Program and raw tracepoint.
@@ -130,16 +129,16 @@ pub struct HookFate {
 
 /// A running live audit; dropping it detaches everything.
 pub struct Session {
-    object: Object,
-    btf: Arc<Btf>,
-    symbols: Symbols,
-    plans: Plans,
-    live: LiveTables,
-    hooks: HookTable,
-    wanted: Wanted,
-    callbacks: Attachment,
+    pub(super) object: Object,
+    pub(super) btf: Arc<Btf>,
+    pub(super) symbols: Symbols,
+    pub(super) plans: Plans,
+    pub(super) live: LiveTables,
+    pub(super) hooks: HookTable,
+    pub(super) wanted: Wanted,
+    pub(super) callbacks: Attachment,
     /// By hook number.
-    fates: Vec<HookFate>,
+    pub(super) fates: Vec<HookFate>,
     /// The link of [`RESYNC`] while it is attached.
     resync: Option<[OwnedFd; 2]>,
     /// (program, link) of each of [`TRACEPOINTS`].
@@ -151,18 +150,18 @@ pub struct Session {
     /// Addresses of the per-CPU offsets and of the preemption count; 0 when this kernel's cannot be found.
     preemption_count: (u64, u64),
     /// Whether contexts can be told: what probing adds is known.
-    context_known: bool,
+    pub(super) context_known: bool,
     lock_hooks: Vec<LockHook>,
     /// (program, link) of each attached lock primitive.
-    lock_links: Vec<[OwnedFd; 2]>,
+    pub(super) lock_links: Vec<[OwnedFd; 2]>,
     ring: RingBuf<MapData>,
-    events: Events,
-    control: Control,
-    started: Instant,
+    pub(super) events: Events,
+    pub(super) control: Control,
+    pub(super) started: Instant,
 }
 
 /// The clock in which the kernel keeps its tasks' start times, in nanoseconds.
-fn monotonic_ns() -> u64 {
+pub(super) fn monotonic_ns() -> u64 {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the pointer is to a timespec of ours.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
@@ -182,17 +181,20 @@ impl Session {
         Peek::load(&mut object.ebpf)?;
         let events = object.ebpf.take_map("EVENTS").ok_or_else(|| missing_map("EVENTS"))?;
         let ring = RingBuf::try_from(events)?;
-        let mut plans = Plans::compile(catalogue, &btf, HOOKED_LIVE);
+        let mut plans = Plans::compile(catalogue, &btf, &symbols, wanted.everything);
         if !wanted.track_mutexes {
             plans.leave_untracked(LOCK_MUTEX);
         }
         let preemption_count = preemption_count(&btf, &symbols).unwrap_or_else(|why| {
-            plans.leave_unread(catalogue, FLAG_ATOMIC, &why);
+            plans.leave_unread(catalogue, &[FLAG_ATOMIC, FLAG_IN_INTERRUPT], &why);
             (0, 0)
         });
         let peek = Peek::new(&object.ebpf)?;
         let live = LiveTables::find(&peek, &symbols, &btf).map_err(TracerError::Kernel)?;
-        let hooks = HookTable::build(&live, &plans, &peek, &symbols, &wanted);
+        let mut hooks = HookTable::default();
+        let sources =
+            Sources { live: &live, plans: &plans, memory: &peek, symbols: &symbols, btf: &btf, wanted: &wanted };
+        hooks.extend(&sources);
         if hooks.hooks.len() > HOOKS_MAX {
             return Err(TracerError::Kernel(format!(
                 "{} callbacks, and there is room for {HOOKS_MAX}",
@@ -228,13 +230,14 @@ impl Session {
     ///
     /// # Errors
     /// When lock primitives, tracepoints or all callbacks refuse their probes.
-    pub fn start(&mut self, pid: Option<u32>) -> Result<(), TracerError> {
+    pub fn start(&mut self, catalogue: &Catalogue, pid: Option<u32>) -> Result<(), TracerError> {
         self.attach_primitives()?;
         for tracepoint in TRACEPOINTS {
             self.tracepoints.push(attach_tracepoint(&self.object, *tracepoint)?);
         }
         self.started = Instant::now();
         self.attach_callbacks(0)?;
+        self.note_functions(catalogue)?;
         let control = Control {
             enabled: 1,
             tgid: pid.unwrap_or(0).into(),
@@ -310,7 +313,7 @@ impl Session {
         Ok(seen)
     }
 
-    fn set_control(&mut self, control: Control) -> Result<(), TracerError> {
+    pub(super) fn set_control(&mut self, control: Control) -> Result<(), TracerError> {
         let mut place: Array<&mut MapData, Control> = Array::try_from(map_mut(&mut self.object.ebpf, "CONTROL")?)?;
         place.set(0, control, 0)?;
         self.control = control;
@@ -357,12 +360,33 @@ impl Session {
             }
         }
         let plans = &self.plans;
-        let watched = |hook: &super::Hook| plans.ops[hook.plans[0]].readers.watched != 0;
+        let watched = |hook: &super::Hook| plans.ops[hook.plans[0]].has_exit();
         let results = self.callbacks.add(&self.object, &self.btf, &self.hooks.hooks[first..], first, &watched);
         let since = if first == 0 { 0.0 } else { self.started.elapsed().as_secs_f64() };
         self.fates.extend(results.into_iter().map(|attached| HookFate { attached, since, taken_off: None }));
         if self.callbacks.backend.is_none() {
             return Err(TracerError::Callbacks(self.callbacks.refused.join("; ")));
+        }
+        Ok(())
+    }
+
+    /// Probes the functions that rules ask for; a rule whose function refuses cannot be read.
+    fn note_functions(&mut self, catalogue: &Catalogue) -> Result<(), TracerError> {
+        let wanted: Vec<(String, u8)> = self.plans.functions.wanted().map(|(name, bit)| (name.to_owned(), bit)).collect();
+        let address = |name: &str| self.symbols.addresses(name).into_iter().find(|address| self.symbols.is_text(*address));
+        let found: Vec<(&str, u64, u8)> =
+            wanted.iter().filter_map(|(name, bit)| Some((name.as_str(), address(name)?, *bit))).collect();
+        let mut bits: HashMap<&mut MapData, u64, u32> =
+            HashMap::try_from(map_mut(&mut self.object.ebpf, "FUNCTION_BITS")?)?;
+        for (_, address, bit) in &found {
+            bits.insert(address, u32::from(*bit), 0)?;
+        }
+        let results = self.callbacks.note_functions(&self.object, &self.btf, &found);
+        for ((name, _, bit), result) in found.iter().zip(results) {
+            if let Err(why) = result {
+                let asks = |plan: &OpPlan, flag: usize| plan.asks_for(flag, 1 << bit);
+                self.plans.leave_facts_unread(catalogue, &asks, &format!("{name} cannot be probed: {why}"));
+            }
         }
         Ok(())
     }
@@ -384,6 +408,7 @@ impl Session {
         let incomplete = self.stats()?.get(&Stat::IncompleteUser).copied().unwrap_or(0);
         let grown = incomplete > self.incomplete_seen;
         self.incomplete_seen = incomplete;
+        self.look_at_pending()?;
         match (grown, self.resync.take()) {
             (true, None) => self.resync = Some(attach_tracepoint(&self.object, RESYNC)?),
             // Dropping the link detaches it.
@@ -422,7 +447,7 @@ impl Session {
         Ok(())
     }
 
-    fn counter(&self, name: &str, number: usize) -> Result<u64, TracerError> {
+    pub(super) fn counter(&self, name: &str, number: usize) -> Result<u64, TracerError> {
         let counters: PerCpuArray<&MapData, u64> = PerCpuArray::try_from(map(&self.object.ebpf, name)?)?;
         Ok(counters.get(&(number as u32), 0)?.iter().sum())
     }
@@ -441,82 +466,18 @@ impl Session {
         self.symbols = Symbols::read()?;
         let peek = Peek::new(&self.object.ebpf)?;
         self.live = LiveTables::find(&peek, &self.symbols, &self.btf).map_err(TracerError::Kernel)?;
-        let added = self.hooks.extend(&self.live, &self.plans, &peek, &self.symbols, &self.wanted);
+        let added = self.hooks.extend(&Sources {
+            live: &self.live,
+            plans: &self.plans,
+            memory: &peek,
+            symbols: &self.symbols,
+            btf: &self.btf,
+            wanted: &self.wanted,
+        });
         if !added.is_empty() {
             self.attach_callbacks(added.start)?;
         }
         Ok(added.len())
-    }
-
-    /// Stops observing and brings back what was seen.
-    ///
-    /// # Errors
-    /// When a map cannot be read.
-    pub fn finish(&mut self) -> Result<Brought, TracerError> {
-        self.set_control(Control { enabled: 0, ..self.control })?;
-        self.drain();
-        let missed = |programs: &mut dyn Iterator<Item = &OwnedFd>| -> u64 {
-            programs.filter_map(|program| sys::missed_runs(program.as_raw_fd()).ok()).sum()
-        };
-        // Where the kernel says which task must not migrate, those for which a probe may have been skipped are marked.
-        let skipped = missed(&mut self.lock_links.iter().map(|[program, _]| program));
-        let is_marked = self.btf.offset_of("task_struct", &["migration_disabled"]).is_ok();
-        let mut loss = self.losses()?;
-        loss.insert("probe_missed".to_owned(), missed(&mut self.callbacks.programs()));
-        loss.insert("event_unknown".to_owned(), self.events.unknown);
-        let peek = Peek::new(&self.object.ebpf)?;
-        let superblocks = &self.live.superblocks;
-        let known = Known { history: skipped == 0 || is_marked, context: self.context_known };
-        let counts: PerCpuHashMap<&MapData, ObservationKey, u64> =
-            PerCpuHashMap::try_from(map(&self.object.ebpf, "COUNTS")?)?;
-        let mut keys: BTreeMap<ObservationKey, u64> = BTreeMap::new();
-        for entry in &counts {
-            let (key, per_cpu) = entry?;
-            *keys.entry(key).or_default() += per_cpu.iter().sum::<u64>();
-        }
-        let counted: PerCpuArray<&MapData, CountedKey> = PerCpuArray::try_from(map(&self.object.ebpf, "COUNTED")?)?;
-        for place in 0..COUNTED_KEYS as u32 {
-            for entry in counted.get(&place, 0)?.iter().filter(|entry| entry.state == COUNTED_KEY_READY) {
-                *keys.entry(entry.key).or_default() += entry.count;
-            }
-        }
-        let tail_calls = TailCalls::find(&self.hooks.hooks, (&peek, &self.symbols), keys.keys());
-        let decoder = Decoder::new(
-            (&self.symbols, &peek),
-            (&self.hooks, &self.plans),
-            superblocks,
-            &self.events,
-            (known, &tail_calls),
-        );
-        let wanted = |key: &ObservationKey| {
-            self.wanted.devices.is_empty()
-                || superblocks.get(&key.sb).is_some_and(|sb| self.wanted.devices.contains(&sb.device))
-        };
-        let observations = keys
-            .iter()
-            .filter(|(key, _)| wanted(key))
-            .filter_map(|(key, count)| decoder.observation(key, *count))
-            .collect();
-        let mut direct = BTreeMap::new();
-        for number in 0..self.hooks.hooks.len() {
-            let count = self.counter("DIRECT", number)?;
-            if count > 0 {
-                direct.insert(number, count);
-            }
-        }
-        Ok(Brought { observations, probes_skipped: skipped, loss, stats: self.stats()?, direct })
-    }
-
-    fn losses(&self) -> Result<BTreeMap<String, u64>, TracerError> {
-        let counters: PerCpuArray<&MapData, u64> = PerCpuArray::try_from(map(&self.object.ebpf, "LOSS")?)?;
-        let sum = |cause: &Loss| Ok((cause.name().to_owned(), counters.get(&(*cause as u32), 0)?.iter().sum()));
-        Loss::ALL.iter().map(sum).collect()
-    }
-
-    fn stats(&self) -> Result<BTreeMap<Stat, u64>, TracerError> {
-        let counters: PerCpuArray<&MapData, u64> = PerCpuArray::try_from(map(&self.object.ebpf, "STATS")?)?;
-        let sum = |stat: &Stat| Ok((*stat, counters.get(&(*stat as u32), 0)?.iter().sum()));
-        Stat::ALL.iter().map(sum).collect()
     }
 
     /// The hooks, and how each is attached once they are.
@@ -599,7 +560,7 @@ fn load_object(btf: &Arc<Btf>, offsets: KernelOffsets) -> Result<Object, TracerE
     Ok(Object::load(&offsets, None)?)
 }
 
-fn map<'a>(ebpf: &'a Ebpf, name: &str) -> Result<&'a aya::maps::Map, TracerError> {
+pub(super) fn map<'a>(ebpf: &'a Ebpf, name: &str) -> Result<&'a aya::maps::Map, TracerError> {
     ebpf.map(name).ok_or_else(|| missing_map(name))
 }
 
@@ -607,7 +568,7 @@ fn missing_map(name: &str) -> TracerError {
     TracerError::Kernel(format!("the eBPF object has no map {name}"))
 }
 
-fn map_mut<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut aya::maps::Map, TracerError> {
+pub(super) fn map_mut<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut aya::maps::Map, TracerError> {
     ebpf.map_mut(name).ok_or_else(|| missing_map(name))
 }
 

@@ -40,7 +40,7 @@ impl TailCalls {
                 found.sources.entry(target).or_default().insert(*source);
             }
         }
-        let entry = |key: &ObservationKey| Some((hooks.get(key.hook as usize)?.address, key.caller, key.table));
+        let entry = |key: &ObservationKey| Some((hooks.get(usize::from(key.hook))?.address, key.caller, key.table));
         found.entries.extend(keys.filter_map(entry));
         found
     }
@@ -96,10 +96,12 @@ mod tests {
             fs: BTreeSet::new(),
             tables: BTreeSet::new(),
             living: true,
+            lists: BTreeSet::new(),
+            is_traceable: true,
         }
     }
 
-    fn key(hook: u32, caller: u64, table: u64) -> ObservationKey {
+    fn key(hook: u16, caller: u64, table: u64) -> ObservationKey {
         ObservationKey { hook, caller, table, ..ObservationKey::default() }
     }
 

@@ -1,0 +1,155 @@
+//! The end of a live run: keys and counters become observations and figures.
+
+use std::{
+    collections::BTreeMap,
+    os::fd::{AsRawFd as _, OwnedFd},
+    thread,
+};
+
+use aya::maps::{HashMap, MapData, PerCpuArray, PerCpuHashMap};
+use vfs_audit_common::{COUNTED_KEY_READY, COUNTED_KEYS, Control, CountedKey, Loss, ObservationKey, Pending, Stat};
+
+use super::{
+    decode::{Decoder, Known},
+    pending::{self, Ended, LOCKED_TOO_LONG, PageLock},
+    session::{Brought, Session, TracerError, map, map_mut, monotonic_ns},
+    sys,
+    tail_call::TailCalls,
+};
+use crate::{kernel::Peek, observation::Observation};
+
+impl Session {
+    /// Stops observing and brings back what was seen.
+    ///
+    /// # Errors
+    /// When a map cannot be read.
+    pub fn finish(&mut self) -> Result<Brought, TracerError> {
+        self.set_control(Control { enabled: 0, ..self.control })?;
+        self.drain();
+        let missed = |programs: &mut dyn Iterator<Item = &OwnedFd>| -> u64 {
+            programs.filter_map(|program| sys::missed_runs(program.as_raw_fd()).ok()).sum()
+        };
+        // Where the kernel says which task must not migrate, those for which a probe may have been skipped are marked.
+        let skipped = missed(&mut self.lock_links.iter().map(|[program, _]| program));
+        let is_marked = self.btf.offset_of("task_struct", &["migration_disabled"]).is_ok();
+        let mut loss = self.losses()?;
+        loss.insert("probe_missed".to_owned(), missed(&mut self.callbacks.programs()));
+        loss.insert("event_unknown".to_owned(), self.events.unknown);
+        let known = Known { history: skipped == 0 || is_marked, context: self.context_known };
+        let ended = self.wait_for_pending()?;
+        let keys = self.keys()?;
+        let observations = self.observations(&keys, &ended, known)?;
+        let mut direct = BTreeMap::new();
+        for number in 0..self.hooks.hooks.len() {
+            let count = self.counter("DIRECT", number)?;
+            if count > 0 {
+                direct.insert(number, count);
+            }
+        }
+        Ok(Brought { observations, probes_skipped: skipped, loss, stats: self.stats()?, direct })
+    }
+
+    /// Every key with its count.
+    fn keys(&self) -> Result<BTreeMap<ObservationKey, u64>, TracerError> {
+        let counts: PerCpuHashMap<&MapData, ObservationKey, u64> =
+            PerCpuHashMap::try_from(map(&self.object.ebpf, "COUNTS")?)?;
+        let mut keys: BTreeMap<ObservationKey, u64> = BTreeMap::new();
+        for entry in &counts {
+            let (key, per_cpu) = entry?;
+            *keys.entry(key).or_default() += per_cpu.iter().sum::<u64>();
+        }
+        let counted: PerCpuArray<&MapData, CountedKey> = PerCpuArray::try_from(map(&self.object.ebpf, "COUNTED")?)?;
+        for place in 0..COUNTED_KEYS as u32 {
+            for entry in counted.get(&place, 0)?.iter().filter(|entry| entry.state == COUNTED_KEY_READY) {
+                *keys.entry(entry.key).or_default() += entry.count;
+            }
+        }
+        Ok(keys)
+    }
+
+    fn observations(
+        &self,
+        keys: &BTreeMap<ObservationKey, u64>,
+        ended: &Ended,
+        known: Known,
+    ) -> Result<Vec<Observation>, TracerError> {
+        let peek = Peek::new(&self.object.ebpf)?;
+        let superblocks = &self.live.superblocks;
+        let tail_calls = TailCalls::find(&self.hooks.hooks, (&peek, &self.symbols), keys.keys());
+        let decoder = Decoder::new(
+            (&self.symbols, &peek),
+            (&self.hooks, &self.plans),
+            superblocks,
+            &self.events,
+            (known, &tail_calls),
+        );
+        let is_wanted = |key: &ObservationKey| {
+            self.wanted.devices.is_empty()
+                || superblocks.get(&key.sb).is_some_and(|sb| self.wanted.devices.contains(&sb.device))
+        };
+        let mut observations = Vec::new();
+        for (key, count) in keys.iter().filter(|(key, _)| is_wanted(key)) {
+            let Some(plan) = self.hooks.hooks.get(usize::from(key.hook)).map(|hook| &self.plans.ops[hook.plans[0]])
+            else {
+                continue;
+            };
+            for (key, count) in pending::settled(key, *count, plan, ended) {
+                observations.extend(decoder.observation(&key, count));
+            }
+            observations.extend(decoder.exits_without_probe(key, *count));
+        }
+        Ok(observations)
+    }
+
+    /// Looks at the pages that were still locked when their callback returned, and forgets those that are not any more.
+    ///
+    /// # Errors
+    /// When the map cannot be used.
+    pub(super) fn look_at_pending(&mut self) -> Result<Ended, TracerError> {
+        let Some(lock) = PageLock::of(&self.btf) else { return Ok(Ended::default()) };
+        let noted = pending::noted(&HashMap::<&MapData, u64, Pending>::try_from(map(&self.object.ebpf, "PENDING")?)?);
+        if noted.is_empty() {
+            return Ok(Ended::default());
+        }
+        let peek = Peek::new(&self.object.ebpf)?;
+        let (still, gone): (Vec<_>, Vec<_>) =
+            noted.into_iter().partition(|(page, pending)| lock.is_still_locked(&peek, *page, pending));
+        let gone: Vec<u64> = gone.into_iter().map(|(page, _)| page).collect();
+        pending::forget(
+            &mut HashMap::<&mut MapData, u64, Pending>::try_from(map_mut(&mut self.object.ebpf, "PENDING")?)?,
+            &gone,
+        )?;
+        Ok(Ended::of(&still, monotonic_ns()))
+    }
+
+    /// The same, until no page is left of which it is not known yet.
+    fn wait_for_pending(&mut self) -> Result<Ended, TracerError> {
+        /// Looks within the time that makes a page a stuck one.
+        const LOOKS: u32 = 20;
+        let mut ended = self.look_at_pending()?;
+        for _ in 0..LOOKS {
+            if ended.not_yet.is_empty() {
+                break;
+            }
+            thread::sleep(LOCKED_TOO_LONG / LOOKS);
+            ended = self.look_at_pending()?;
+        }
+        Ok(ended)
+    }
+
+    fn losses(&self) -> Result<BTreeMap<String, u64>, TracerError> {
+        let counters: PerCpuArray<&MapData, u64> = PerCpuArray::try_from(map(&self.object.ebpf, "LOSS")?)?;
+        let sum = |cause: &Loss| Ok((cause.name().to_owned(), counters.get(&(*cause as u32), 0)?.iter().sum()));
+        Loss::ALL.iter().map(sum).collect()
+    }
+
+    /// The health figures so far.
+    ///
+    /// # Errors
+    /// When the map cannot be read.
+    pub(super) fn stats(&self) -> Result<BTreeMap<Stat, u64>, TracerError> {
+        let counters: PerCpuArray<&MapData, u64> = PerCpuArray::try_from(map(&self.object.ebpf, "STATS")?)?;
+        let sum = |stat: &Stat| Ok((*stat, counters.get(&(*stat as u32), 0)?.iter().sum()));
+        Stat::ALL.iter().map(sum).collect()
+    }
+}

@@ -1,0 +1,91 @@
+//! Functions and ops whose calls inside a callback are noted, each by its bit.
+
+use std::collections::HashSet;
+
+use vfs_audit_common::FUNCTIONS_MAX;
+
+use crate::{btf::Btf, kernel::Symbols};
+
+/// Functions that unlock a page or folio given as their first argument; what a kernel has of them.
+pub(super) const UNLOCKING: &[&str] = &["folio_unlock", "unlock_page"];
+
+/// Which functions and ops have a bit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Functions {
+    /// Functions by their bit; an op's place holds nothing.
+    names: Vec<Option<String>>,
+    /// Ops by their bit.
+    ops: Vec<(String, u8)>,
+    /// Functions of this kernel that can be found by name.
+    known: HashSet<String>,
+}
+
+impl Functions {
+    /// No bits given away; of the kernel's functions those are known that have a type and an address.
+    pub(in crate::tracer) fn of(btf: &Btf, symbols: &Symbols) -> Self {
+        let text = symbols.text_names();
+        let known = btf.function_names().into_iter().filter(|name| text.contains(name.as_str())).collect();
+        Self { known, ..Self::default() }
+    }
+
+    /// The bits of those of `names` that this kernel has.
+    ///
+    /// # Errors
+    /// It has none of them, or no bit is left.
+    pub(super) fn bits(&mut self, names: &[impl AsRef<str>]) -> Result<u64, String> {
+        let mut bits = 0;
+        for name in names.iter().map(AsRef::as_ref) {
+            if self.known.contains(name) {
+                bits |= 1 << self.bit_of(name)?;
+            }
+        }
+        let names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
+        if bits == 0 { Err(format!("this kernel has no function {} to be probed", names.join(" or "))) } else { Ok(bits) }
+    }
+
+    fn bit_of(&mut self, name: &str) -> Result<u8, String> {
+        if let Some(bit) = self.names.iter().position(|known| known.as_deref() == Some(name)) {
+            return Ok(bit as u8);
+        }
+        self.next(Some(name.to_owned()))
+    }
+
+    fn next(&mut self, name: Option<String>) -> Result<u8, String> {
+        if self.names.len() == FUNCTIONS_MAX {
+            return Err(format!("more than {FUNCTIONS_MAX} functions and ops are asked for"));
+        }
+        self.names.push(name);
+        Ok((self.names.len() - 1) as u8)
+    }
+
+    /// The bits of the ops `names`.
+    ///
+    /// # Errors
+    /// No bit is left.
+    pub(super) fn bits_of_ops(&mut self, names: &[String]) -> Result<u64, String> {
+        let mut bits = 0;
+        for name in names {
+            let known = self.ops.iter().find(|(op, _)| op == name).map(|(_, bit)| *bit);
+            let bit = match known {
+                Some(bit) => bit,
+                None => {
+                    let bit = self.next(None)?;
+                    self.ops.push((name.clone(), bit));
+                    bit
+                }
+            };
+            bits |= 1 << bit;
+        }
+        Ok(bits)
+    }
+
+    /// The bits of op `name`, when it is asked for.
+    pub(in crate::tracer) fn bits_of_op(&self, name: &str) -> u64 {
+        self.ops.iter().filter(|(op, _)| op == name).map(|(_, bit)| 1 << bit).sum()
+    }
+
+    /// The functions to be probed, with their bits.
+    pub(in crate::tracer) fn wanted(&self) -> impl Iterator<Item = (&str, u8)> {
+        self.names.iter().enumerate().filter_map(|(bit, name)| Some((name.as_deref()?, bit as u8)))
+    }
+}

@@ -1,0 +1,112 @@
+//! Pages and folios that were still locked when the callback returned: who must unlock them may do so later.
+//!
+//! The kernel side notes them, the daemon looks at them from time to time. One that stays locked for so long that no device
+//! would take it is a lock that nobody releases; one that the run's end found locked for less is not known.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use aya::maps::{HashMap, MapData, MapError};
+use vfs_audit_common::{FLAG_PENDING, ObservationKey, Pending};
+
+use super::{decode::UNREAD_SHIFT, plan::OpPlan};
+use crate::{btf::Btf, kernel::Memory};
+
+/// A page that stays locked for so long after the callback's return is not waiting for its device any more.
+pub(super) const LOCKED_TOO_LONG: Duration = Duration::from_secs(5);
+
+/// What is known of a page's lock, from BTF.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PageLock {
+    bit: u32,
+    mapping: u64,
+}
+
+impl PageLock {
+    /// Nothing when this kernel's pages are of another kind.
+    pub(super) fn of(btf: &Btf) -> Option<Self> {
+        let mapping = btf.offset_of("folio", &["mapping"]).or_else(|_| btf.offset_of("page", &["mapping"])).ok()?;
+        Some(Self { bit: btf.enumerator("PG_locked").filter(|bit| *bit < 64)?, mapping: mapping.into() })
+    }
+
+    /// Whether the page at `address` is locked, and still of the mapping that it was noted with.
+    pub(super) fn is_still_locked(self, memory: &impl Memory, address: u64, pending: &Pending) -> bool {
+        let word = memory.word(address).unwrap_or(0);
+        word >> self.bit & 1 != 0 && memory.word(address + self.mapping) == Some(pending.mapping)
+    }
+}
+
+/// How pages that were noted have ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Ended {
+    /// Locked for too long, by key.
+    pub(super) never: BTreeMap<ObservationKey, u64>,
+    /// Locked still, but not for that long, by key.
+    pub(super) not_yet: BTreeMap<ObservationKey, u64>,
+}
+
+impl Ended {
+    /// How long the pages that are `still_locked` have been waiting.
+    pub(super) fn of(still_locked: &[(u64, Pending)], now_ns: u64) -> Self {
+        let mut ended = Self::default();
+        for (_, pending) in still_locked {
+            let waited = Duration::from_nanos(now_ns.saturating_sub(pending.time_ns));
+            let by_key = if waited >= LOCKED_TOO_LONG { &mut ended.never } else { &mut ended.not_yet };
+            *by_key.entry(pending.key).or_default() += 1;
+        }
+        ended
+    }
+}
+
+/// Every page that was noted.
+pub(super) fn noted(map: &HashMap<&MapData, u64, Pending>) -> Vec<(u64, Pending)> {
+    // One that goes meanwhile is no loss.
+    map.iter().filter_map(Result::ok).collect()
+}
+
+/// Forgets pages.
+///
+/// # Errors
+/// The map cannot be used.
+pub(super) fn forget(map: &mut HashMap<&mut MapData, u64, Pending>, pages: &[u64]) -> Result<(), MapError> {
+    for page in pages {
+        match map.remove(page) {
+            Ok(()) | Err(MapError::KeyNotFound) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// The key as it was counted while the unlocking was waited for: the fact has both of its bits.
+pub(super) fn while_waiting(key: &ObservationKey, plan: &OpPlan) -> ObservationKey {
+    ObservationKey { flags: key.flags | both_bits(plan), ..*key }
+}
+
+fn both_bits(plan: &OpPlan) -> u32 {
+    let flags = plan.readers.flags.iter().take(plan.readers.all_flags_len.into()).enumerate();
+    flags.filter(|(_, flag)| flag.kind == FLAG_PENDING).map(|(bit, _)| 1 << bit | 1 << (bit as u32 + UNREAD_SHIFT)).sum()
+}
+
+/// What `count` invocations of a key that was counted while waiting came to: keys with counts.
+pub(super) fn settled(
+    key: &ObservationKey,
+    count: u64,
+    plan: &OpPlan,
+    ended: &Ended,
+) -> Vec<(ObservationKey, u64)> {
+    let bits = both_bits(plan);
+    let waiting = key.flags & bits;
+    if key.point == 0 || waiting == 0 || waiting >> UNREAD_SHIFT == 0 || waiting & 0xffff == 0 {
+        return vec![(*key, count)];
+    }
+    let never = ended.never.get(key).copied().unwrap_or(0).min(count);
+    let not_yet = ended.not_yet.get(key).copied().unwrap_or(0).min(count - never);
+    let value = bits & 0xffff;
+    let unread = bits & !0xffff;
+    let with = |flags: u32, count: u64| (count > 0).then_some((ObservationKey { flags, ..*key }, count));
+    let flags = key.flags & !bits;
+    [with(flags | value, count - never - not_yet), with(flags, never), with(flags | unread, not_yet)]
+        .into_iter()
+        .flatten()
+        .collect()
+}
