@@ -43,17 +43,25 @@ fn root() -> String {
     )
 }
 
-/// Every kind of end, in a directory of its own that must be as it was; the killed one may leave the file it was told to write.
+/// Where each end happens: a directory that must be as it was, but for the file that a run was told to write.
+const HERE: &str = "mkdir /tmp/here && cd /tmp/here || exit 93; left() { settled; ls -A | tr '\\n' ' '; echo; rm -f told; }; ";
+
+/// Ends by themselves.
 fn ends() -> String {
     format!(
-        "{SETTLE} mkdir /tmp/here && cd /tmp/here || exit 93; \
-         vfs-audit run --fs ext4 -o told -- mkdir /mnt/ext4/normal; echo normal $?; settled; ls -A | tr '\\n' ' '; rm -f told; echo; \
-         vfs-audit run --fs ext4 -o told -- no-such-command; echo no command $?; settled; ls -A | tr '\\n' ' '; rm -f told; echo; \
-         vfs-audit run --fs ext4 -o /nowhere/told -- true; echo no place $?; settled; ls -A; \
-         vfs-audit run --fs no_such_fs -o told --also json:/nowhere/told -- true; echo nothing $?; settled; ls -A; \
-         for signal in TERM INT KILL; do mkfifo /tmp/up; vfs-audit run --fs ext4 -o told -- sh -c 'mkdir /mnt/ext4/$$; echo > /tmp/up; sleep 1000' & \
-         read up < /tmp/up; rm /tmp/up; kill -$signal $!; wait $!; echo $signal $?; settled; ls -A | tr '\\n' ' '; rm -f told; \
-         echo; done; ls -A /tmp | tr '\\n' ' '"
+        "{SETTLE}{HERE} \
+         vfs-audit run --fs ext4 -o told -- mkdir /mnt/ext4/normal; echo normal $?; left; \
+         vfs-audit run --fs ext4 -o told -- no-such-command; echo no command $?; left; \
+         vfs-audit run --fs ext4 -o told --also json:/nowhere/told -- true; echo no place $?; left; ls -A /tmp | tr '\\n' ' '"
+    )
+}
+
+/// Ends by signals.
+fn signals() -> String {
+    format!(
+        "{SETTLE}{HERE} for signal in TERM INT KILL; do mkfifo /tmp/up; \
+         vfs-audit run --fs ext4 -o told -- sh -c 'mkdir /mnt/ext4/$$; echo > /tmp/up; sleep 1000' & \
+         read up < /tmp/up; rm /tmp/up; kill -$signal $!; wait $!; echo $signal $?; left; done; ls -A /tmp | tr '\\n' ' '"
     )
 }
 
@@ -71,12 +79,18 @@ pub(super) fn all() -> Vec<Case> {
             .with(ready)
             .within(600)
             .checked(root_gives_up),
-        Case::new("no kind of end leaves anything behind", &[&ends()])
+        Case::new("an audit that ends by itself leaves nothing behind", &[&ends()])
             .on(&["6.1", "6.12"])
             .with_only(&["ext4"])
             .with(ready)
             .within(900)
-            .checked(nothing_stays),
+            .checked(|evidence| nothing_stays(evidence, &[("normal 0", "told"), ("no command 3", "told"), ("no place 2", "")])),
+        Case::new("an audit that is ended by a signal leaves nothing behind", &[&signals()])
+            .on(&["6.1", "6.12"])
+            .with_only(&["ext4"])
+            .with(ready)
+            .within(900)
+            .checked(|evidence| nothing_stays(evidence, &[("TERM 0", "told"), ("INT 0", "told"), ("KILL 137", "told")])),
     ]
 }
 
@@ -140,25 +154,14 @@ fn root_gives_up(evidence: &Evidence<'_>) -> Result<()> {
     Ok(())
 }
 
-fn nothing_stays(evidence: &Evidence<'_>) -> Result<()> {
-    // What the command says, and what is in the directory then.
-    let expected = [
-        ("normal 0", "told"),
-        ("no command 3", "told"),
-        ("no place 2", ""),
-        ("nothing 2", ""),
-        ("TERM 0", "told"),
-        ("INT 0", "told"),
-        ("KILL 137", "told"),
-    ];
+/// After each end, in this order, there is what the run was told to write and nothing else.
+fn nothing_stays(evidence: &Evidence<'_>, expected: &[(&str, &str)]) -> Result<()> {
     let stdout = &evidence.outcome.stdout;
     let mut lines = stdout.lines().map(str::trim);
     for (said, left) in expected {
-        lines.find(|line| *line == said).with_context(|| format!("no line \"{said}\", or not in order: {stdout}"))?;
-        if !left.is_empty() {
-            let found = lines.next().unwrap_or_default();
-            ensure!(found == left, "after \"{said}\" there is {found:?}, not {left:?}");
-        }
+        lines.find(|line| line == said).with_context(|| format!("no line \"{said}\", or not in order: {stdout}"))?;
+        let found = lines.next().unwrap_or_default();
+        ensure!(found == *left, "after \"{said}\" there is {found:?}, not {left:?}");
     }
     let rest: Vec<&str> = lines.filter(|line| !line.is_empty()).collect();
     ensure!(rest == ["before here now"], "left in /tmp: {rest:?}");
