@@ -164,8 +164,8 @@ fn duplicates(packages: &[Package]) -> Vec<String> {
     for package in packages {
         versions.entry(&package.name).or_default().insert(&package.version);
     }
-    let several = versions.iter().filter(|(_, versions)| versions.len() > 1);
-    several.map(|(name, versions)| format!("{name} {}", Vec::from_iter(versions.iter().copied()).join(", "))).collect()
+    let several = versions.into_iter().filter(|(_, versions)| versions.len() > 1);
+    several.map(|(name, versions)| format!("{name} {}", versions.into_iter().collect::<Vec<_>>().join(", "))).collect()
 }
 
 /// Lock files that are missing, packages in them without a checksum, and members that name a version of their own.

@@ -156,12 +156,10 @@ impl Btf {
 
     /// Functions of the kernel proper that take just these arguments (see [`Prototype::arguments`]) and return nothing.
     pub fn functions_taking(&self, arguments: &[String]) -> Vec<String> {
-        let takes = |id: TypeId| match self.kind(id) {
-            TypeKind::Prototype(0, parameters) => {
-                parameters.len() == arguments.len()
-                    && parameters.iter().zip(arguments).all(|(p, wanted)| self.argument_name(*p) == *wanted)
-            }
-            _ => false,
+        let takes = |id: TypeId| {
+            let TypeKind::Prototype(0, parameters) = self.kind(id) else { return false };
+            parameters.len() == arguments.len()
+                && parameters.iter().zip(arguments).all(|(p, wanted)| self.argument_name(*p) == *wanted)
         };
         self.functions().filter(|(_, id)| takes(*id)).map(|(name, _)| name.to_owned()).collect()
     }
@@ -209,10 +207,8 @@ impl Btf {
         let id = self.strip_modifiers(id);
         let TypeKind::Pointer(to) = self.kind(id) else { return self.name(id).to_owned() };
         let to = self.strip_modifiers(to);
-        match self.kind(to) {
-            TypeKind::Pointer(end) => format!("{} *", self.name(self.strip_modifiers(end))),
-            _ => self.name(to).to_owned(),
-        }
+        let TypeKind::Pointer(end) = self.kind(to) else { return self.name(to).to_owned() };
+        format!("{} *", self.name(self.strip_modifiers(end)))
     }
 }
 

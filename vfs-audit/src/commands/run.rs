@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Observations after which a recording's block is closed: so many may be lost when there is no room for more.
-const FLUSH_EVERY: u64 = 128;
+const FLUSH_EVERY: u64 = 32;
 
 /// Audits the live kernel.
 ///
