@@ -314,7 +314,7 @@ mod tests {
         }
         // struct list { struct list; struct list; … }
         let anonymous: Vec<u32> = (0..40).flat_map(|_| [0, 1, 0]).collect();
-        let btf = of_types(&[[list, 4 << 24 | 40, 8].as_slice(), &anonymous].concat());
+        let btf = of_types(&[[list, 4 << 24 | 0x28, 8].as_slice(), &anonymous].concat());
         assert_eq!(btf.offset_of("list", &["head"]), Err("no field list.head".to_owned()));
     }
 
