@@ -226,12 +226,7 @@ unsafe fn tracked(locks: *mut TaskLocks, address: u64, word: u8) -> u8 {
 /// # Safety
 /// `locks` is a live map value of the current task, its roles read; `words` is part of it.
 #[inline(always)]
-pub(crate) unsafe fn slot(
-    reader: &SlotReader,
-    locks: *mut TaskLocks,
-    context: &Context,
-    words: *mut [u64; 2],
-) -> u8 {
+pub(crate) unsafe fn slot(reader: &SlotReader, locks: *mut TaskLocks, context: &Context, words: *mut [u64; 2]) -> u8 {
     // SAFETY: by the caller.
     unsafe {
         if reader.kind == LOCK_RCU {

@@ -272,9 +272,11 @@ impl Btf {
 
     /// Typedef `name`: the type that it stands for.
     pub fn typedef_named(&self, name: &str) -> Option<TypeId> {
-        let found = self.records.iter().map(|at| *at as usize).find(|at| {
-            (self.word(at + 4) >> 24) & 0x1f == KIND_TYPEDEF && self.string(self.word(*at)) == name
-        });
+        let found = self
+            .records
+            .iter()
+            .map(|at| *at as usize)
+            .find(|at| (self.word(at + 4) >> 24) & 0x1f == KIND_TYPEDEF && self.string(self.word(*at)) == name);
         found.map(|at| self.word(at + 8)).or_else(|| self.base.as_ref()?.typedef_named(name))
     }
 

@@ -187,7 +187,9 @@ pub(super) fn misses(catalogue: &Catalogue, op: &Op, rule: &Rule) -> Vec<Limit> 
 /// What a check of a judged rule can wrongly report.
 pub(super) fn misreports(catalogue: &Catalogue, op: &Op, rule: &Rule) -> Vec<Limit> {
     let mut demands = Vec::new();
-    rule.requires.iter().for_each(|requirement| collect(requirement, &mut demands));
+    for requirement in &rule.requires {
+        collect(requirement, &mut demands);
+    }
     let of_tracked = |wanted: &[Demand]| {
         demands.iter().any(|(lock, demand)| {
             let kind = catalogue.locks.get(*lock).map(|class| class.kind);

@@ -44,7 +44,8 @@ fn root() -> String {
 }
 
 /// Where each end happens: a directory that must be as it was, but for the file that a run was told to write.
-const HERE: &str = "mkdir /tmp/here && cd /tmp/here || exit 93; left() { settled; ls -A | tr '\\n' ' '; echo; rm -f told; }; ";
+const HERE: &str =
+    "mkdir /tmp/here && cd /tmp/here || exit 93; left() { settled; ls -A | tr '\\n' ' '; echo; rm -f told; }; ";
 
 /// Ends by themselves.
 fn ends() -> String {
@@ -84,13 +85,17 @@ pub(super) fn all() -> Vec<Case> {
             .with_only(&["ext4"])
             .with(ready)
             .within(900)
-            .checked(|evidence| nothing_stays(evidence, &[("normal 0", "told"), ("no command 3", "told"), ("no place 2", "")])),
+            .checked(|evidence| {
+                nothing_stays(evidence, &[("normal 0", "told"), ("no command 3", "told"), ("no place 2", "")])
+            }),
         Case::new("an audit that is ended by a signal leaves nothing behind", &[&signals()])
             .on(&["6.1", "6.12"])
             .with_only(&["ext4"])
             .with(ready)
             .within(900)
-            .checked(|evidence| nothing_stays(evidence, &[("TERM 0", "told"), ("INT 0", "told"), ("KILL 137", "told")])),
+            .checked(|evidence| {
+                nothing_stays(evidence, &[("TERM 0", "told"), ("INT 0", "told"), ("KILL 137", "told")])
+            }),
     ]
 }
 

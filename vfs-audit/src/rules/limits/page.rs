@@ -39,7 +39,9 @@ impl Limits {
         if !judged.is_empty() {
             text.push_str("| rule | witness | misses | misreports | remarks |\n|---|---|---|---|---|\n");
         }
-        judged.iter().for_each(|rule| text.push_str(&self.row(rule)));
+        for rule in &judged {
+            text.push_str(&self.row(rule));
+        }
         let mut reasons: BTreeMap<&str, Vec<String>> = BTreeMap::new();
         for rule in others {
             reasons.entry(rule.not_judged.as_deref().unwrap_or_default()).or_default().push(short(rule));

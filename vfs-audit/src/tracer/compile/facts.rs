@@ -46,9 +46,7 @@ impl Compiler<'_> {
     fn flag(&mut self, reader: &FactReader) -> Result<FlagReader, String> {
         let role = |name: &str| self.role(name).map(|index| index as u8);
         match reader {
-            FactReader::RolesDiffer(a, b) => {
-                Ok(FlagReader { a: role(a)?, b: role(b)?, ..plain(FLAG_ROLES_DIFFER) })
-            }
+            FactReader::RolesDiffer(a, b) => Ok(FlagReader { a: role(a)?, b: role(b)?, ..plain(FLAG_ROLES_DIFFER) }),
             FactReader::Present(a) => Ok(FlagReader { a: role(a)?, ..plain(FLAG_PRESENT) }),
             FactReader::IsDirectory(a) => Ok(FlagReader { a: role(a)?, ..plain(FLAG_IS_DIRECTORY) }),
             FactReader::Mask(argument, mask) => {

@@ -196,11 +196,8 @@ impl<'a> Compiler<'a> {
         path: &[String],
         before: &[Step],
     ) -> Result<(RoleReader, String), String> {
-        let (steps, end) = if path.is_empty() {
-            (Vec::new(), owner.to_owned())
-        } else {
-            self.ground.btf.walk(owner, path)?
-        };
+        let (steps, end) =
+            if path.is_empty() { (Vec::new(), owner.to_owned()) } else { self.ground.btf.walk(owner, path)? };
         Ok((chain(source, before.iter().copied().chain(steps), &path.join("."))?, end))
     }
 
@@ -305,7 +302,11 @@ impl<'a> Compiler<'a> {
     }
 
     fn has_room_for_a_fact(&self) -> Result<(), String> {
-        if self.entry.len() + self.exit.len() < FLAGS_MAX { Ok(()) } else { Err(format!("more than {FLAGS_MAX} facts")) }
+        if self.entry.len() + self.exit.len() < FLAGS_MAX {
+            Ok(())
+        } else {
+            Err(format!("more than {FLAGS_MAX} facts"))
+        }
     }
 }
 
