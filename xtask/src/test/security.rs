@@ -86,7 +86,10 @@ pub(super) fn all() -> Vec<Case> {
             .with(ready)
             .within(900)
             .checked(|evidence| {
-                nothing_stays(evidence, &[("normal 0", "told"), ("no command 3", "told"), ("no place 2", "")])
+                nothing_stays(
+                    evidence,
+                    &[("normal", &[0, 3], "told"), ("no command", &[3], "told"), ("no place", &[2], "")],
+                )
             }),
         Case::new("an audit that is ended by a signal leaves nothing behind", &[&signals()])
             .on(&["6.1", "6.12"])
@@ -94,7 +97,10 @@ pub(super) fn all() -> Vec<Case> {
             .with(ready)
             .within(900)
             .checked(|evidence| {
-                nothing_stays(evidence, &[("TERM 0", "told"), ("INT 0", "told"), ("KILL 137", "told")])
+                nothing_stays(
+                    evidence,
+                    &[("TERM", &[0, 3], "told"), ("INT", &[0, 3], "told"), ("KILL", &[137], "told")],
+                )
             }),
     ]
 }
@@ -159,14 +165,15 @@ fn root_gives_up(evidence: &Evidence<'_>) -> Result<()> {
     Ok(())
 }
 
-/// After each end, in this order, there is what the run was told to write and nothing else.
-fn nothing_stays(evidence: &Evidence<'_>, expected: &[(&str, &str)]) -> Result<()> {
+/// After each end, in this order and with one of the codes, there is what the run was told to write and nothing else.
+fn nothing_stays(evidence: &Evidence<'_>, expected: &[(&str, &[u8], &str)]) -> Result<()> {
     let stdout = &evidence.outcome.stdout;
     let mut lines = stdout.lines().map(str::trim);
-    for (said, left) in expected {
-        lines.find(|line| line == said).with_context(|| format!("no line \"{said}\", or not in order: {stdout}"))?;
+    for (end, codes, left) in expected {
+        let is_said = |line: &&str| codes.iter().any(|code| *line == format!("{end} {code}"));
+        lines.find(is_said).with_context(|| format!("no end \"{end}\" with {codes:?}, or not in order: {stdout}"))?;
         let found = lines.next().unwrap_or_default();
-        ensure!(found == *left, "after \"{said}\" there is {found:?}, not {left:?}");
+        ensure!(found == *left, "after \"{end}\" there is {found:?}, not {left:?}");
     }
     let rest: Vec<&str> = lines.filter(|line| !line.is_empty()).collect();
     ensure!(rest == ["before here now"], "left in /tmp: {rest:?}");
