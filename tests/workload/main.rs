@@ -16,6 +16,7 @@ mod memory;
 mod names;
 mod own;
 mod renames;
+mod rights;
 mod session;
 mod stage;
 mod stress;
@@ -47,6 +48,7 @@ usage: vfs-workload all DIR [--only GROUP] [--rounds N]   every directory below 
                                                    system, or the others); --quiet-only leaves out those that the kernel warns of
        vfs-workload hold DIR -- COMMAND...         run COMMAND while files of the module's own file system are in use
        vfs-workload bpf-count                      programs, maps, links, kprobes and traced functions in the kernel
+       vfs-workload as UID[:CAPABILITY,...] -- COMMAND...  as this user, with these capabilities and no others
        vfs-workload kill DIR -- COMMAND...         run COMMAND, kill -9 it under load, expect nothing left behind
 exit code: 0 all right, 1 something was wrong, 2 could not run, 3 the file system does not offer what was asked";
 
@@ -99,6 +101,7 @@ fn run(arguments: &[String]) -> Result<End> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["bpf-count"] => say(&bpf::Tracing::count()?.to_string())?,
+        ["as", user, "--", ..] => rights::become_command(user, &arguments[3..])?,
         ["kill", directory, "--", ..] => say(&kill::check(Path::new(directory), &arguments[3..])?)?,
         ["hold", directory, "--", ..] if words.len() > 3 => {
             let code = own::hold(Path::new(directory), &arguments[3..])?;

@@ -105,7 +105,8 @@ impl Shapes {
             let (node, table) = (at("vm_area_struct", &["shared", "rb"])?, at("vm_area_struct", &["vm_ops"])?);
             Some((at("address_space", &["i_mmap", "rb_root", "rb_node"])?, table.wrapping_sub(node)))
         };
-        let descriptors = || Some([at("files_struct", &["fdt"])?, at("fdtable", &["fd"])?, at("fdtable", &["max_fds"])?]);
+        let descriptors =
+            || Some([at("files_struct", &["fdt"])?, at("fdtable", &["fd"])?, at("fdtable", &["max_fds"])?]);
         Ok(Self {
             sb: Shape::of(btf, "super_block")?,
             inode: Shape::of(btf, "inode")?,

@@ -18,16 +18,8 @@ struct Naming {
 
 /// The first that fits counts.
 const NAMINGS: &[Naming] = &[
-    Naming {
-        kind: "inode_operations",
-        ends: &["inode_operations", "_iops", "_inode_ops"],
-        is_of_the_living: true,
-    },
-    Naming {
-        kind: "super_operations",
-        ends: &["_sops", "super_ops", "super_operations"],
-        is_of_the_living: true,
-    },
+    Naming { kind: "inode_operations", ends: &["inode_operations", "_iops", "_inode_ops"], is_of_the_living: true },
+    Naming { kind: "super_operations", ends: &["_sops", "super_ops", "super_operations"], is_of_the_living: true },
     Naming {
         kind: "address_space_operations",
         ends: &["_aops", "address_space_operations", "_address_operations", "_addr_ops"],
@@ -39,11 +31,7 @@ const NAMINGS: &[Naming] = &[
         is_of_the_living: true,
     },
     // No object that a walk reaches points to every one of these, and they are few.
-    Naming {
-        kind: "vm_operations_struct",
-        ends: &["vm_ops", "vm_operations", "vmops"],
-        is_of_the_living: false,
-    },
+    Naming { kind: "vm_operations_struct", ends: &["vm_ops", "vm_operations", "vmops"], is_of_the_living: false },
     Naming {
         kind: "lease_manager_operations",
         ends: &["lease_manager_ops", "lease_mng_ops", "layouts_lm_ops"],

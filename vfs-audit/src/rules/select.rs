@@ -35,8 +35,13 @@ impl Scope<'_> {
 /// The catalogue of one release.
 pub(super) fn catalogue(definitions: &Definitions, release: Release, faults: &Faults<'_>) -> Catalogue {
     let locks = lock_classes(definitions, faults);
-    let scope =
-        Scope { release, faults, locks: &locks, constants: &definitions.constants, exceptions: &definitions.exceptions };
+    let scope = Scope {
+        release,
+        faults,
+        locks: &locks,
+        constants: &definitions.constants,
+        exceptions: &definitions.exceptions,
+    };
     let mut tables: Vec<_> = definitions.tables.iter().collect();
     tables.sort_by_key(|table| table.position);
     let mut seen = BTreeSet::new();

@@ -84,16 +84,14 @@ pub(super) fn while_waiting(key: &ObservationKey, plan: &OpPlan) -> ObservationK
 
 fn both_bits(plan: &OpPlan) -> u32 {
     let flags = plan.readers.flags.iter().take(plan.readers.all_flags_len.into()).enumerate();
-    flags.filter(|(_, flag)| flag.kind == FLAG_PENDING).map(|(bit, _)| 1 << bit | 1 << (bit as u32 + UNREAD_SHIFT)).sum()
+    flags
+        .filter(|(_, flag)| flag.kind == FLAG_PENDING)
+        .map(|(bit, _)| 1 << bit | 1 << (bit as u32 + UNREAD_SHIFT))
+        .sum()
 }
 
 /// What `count` invocations of a key that was counted while waiting came to: keys with counts.
-pub(super) fn settled(
-    key: &ObservationKey,
-    count: u64,
-    plan: &OpPlan,
-    ended: &Ended,
-) -> Vec<(ObservationKey, u64)> {
+pub(super) fn settled(key: &ObservationKey, count: u64, plan: &OpPlan, ended: &Ended) -> Vec<(ObservationKey, u64)> {
     let bits = both_bits(plan);
     let waiting = key.flags & bits;
     if key.point == 0 || waiting == 0 || waiting >> UNREAD_SHIFT == 0 || waiting & 0xffff == 0 {

@@ -385,8 +385,10 @@ impl Session {
 
     /// Probes the functions that rules ask for; a rule whose function refuses cannot be read.
     fn note_functions(&mut self, catalogue: &Catalogue) -> Result<(), TracerError> {
-        let wanted: Vec<(String, u8)> = self.plans.functions.wanted().map(|(name, bit)| (name.to_owned(), bit)).collect();
-        let address = |name: &str| self.symbols.addresses(name).into_iter().find(|address| self.symbols.is_text(*address));
+        let wanted: Vec<(String, u8)> =
+            self.plans.functions.wanted().map(|(name, bit)| (name.to_owned(), bit)).collect();
+        let address =
+            |name: &str| self.symbols.addresses(name).into_iter().find(|address| self.symbols.is_text(*address));
         let found: Vec<(&str, u64, u8)> =
             wanted.iter().filter_map(|(name, bit)| Some((name.as_str(), address(name)?, *bit))).collect();
         let mut bits: HashMap<&mut MapData, u64, u32> =

@@ -110,7 +110,7 @@ pub(super) fn all() -> Vec<Case> {
     ]
 }
 
-fn workload() -> Result<(PathBuf, String)> {
+pub(super) fn workload() -> Result<(PathBuf, String)> {
     let program = build::guest_program("vfs-audit-tests", "vfs-workload")?;
     Ok((program, WORKLOAD_IN_GUEST.to_owned()))
 }

@@ -4,8 +4,9 @@ use vfs_audit_common::{
     ARGUMENT_RESULT, FLAG_AND_MASK, FLAG_ATOMIC, FLAG_CALLED, FLAG_HAPPENED, FLAG_IN_INTERRUPT, FLAG_IN_RCU_WALK,
     FLAG_IN_SYSCALL, FLAG_IS_DIRECTORY, FLAG_MEMBER_EQUALS, FLAG_MEMBER_MASK, FLAG_ON_STACK, FLAG_ORDER, FLAG_PENDING,
     FLAG_PRESENT, FLAG_RESULT_EQUALS, FLAG_RESULT_ERROR_POINTER, FLAG_RESULT_MASK, FLAG_RESULT_NEGATIVE,
-    FLAG_ROLES_DIFFER, FLAG_SLEPT, FLAG_VMA_LOCKED, FLAG_WITHIN, FROM_ROLE, FlagReader, LOCK_FOLIO, LOCK_MUTEX, LOCK_PAGE, LOCK_RWSEM, ORDERS_MAX,
-    OrderReader, SYSCALLS_MAX, WATCH_ACQUIRE, WATCH_FRAME, WATCH_OBJECTS_MAX, WATCH_RELEASE, WATCH_STRAY, WATCH_UNLOCK, WatchReader,
+    FLAG_ROLES_DIFFER, FLAG_SLEPT, FLAG_VMA_LOCKED, FLAG_WITHIN, FROM_ROLE, FlagReader, LOCK_FOLIO, LOCK_MUTEX,
+    LOCK_PAGE, LOCK_RWSEM, ORDERS_MAX, OrderReader, SYSCALLS_MAX, WATCH_ACQUIRE, WATCH_FRAME, WATCH_OBJECTS_MAX,
+    WATCH_RELEASE, WATCH_STRAY, WATCH_UNLOCK, WatchReader,
 };
 
 use super::{Compiler, chain, functions::UNLOCKING};
@@ -50,9 +51,7 @@ impl Compiler<'_> {
     fn flag(&mut self, reader: &FactReader) -> Result<FlagReader, String> {
         let role = |name: &str| self.role(name).map(|index| index as u8);
         match reader {
-            FactReader::RolesDiffer(a, b) => {
-                Ok(FlagReader { a: role(a)?, b: role(b)?, ..plain(FLAG_ROLES_DIFFER) })
-            }
+            FactReader::RolesDiffer(a, b) => Ok(FlagReader { a: role(a)?, b: role(b)?, ..plain(FLAG_ROLES_DIFFER) }),
             FactReader::Present(a) => Ok(FlagReader { a: role(a)?, ..plain(FLAG_PRESENT) }),
             FactReader::IsDirectory(a) => Ok(FlagReader { a: role(a)?, ..plain(FLAG_IS_DIRECTORY) }),
             FactReader::Mask(argument, mask) => {

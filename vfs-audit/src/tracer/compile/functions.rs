@@ -40,7 +40,11 @@ impl Functions {
             }
         }
         let names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
-        if bits == 0 { Err(format!("this kernel has no function {} to be probed", names.join(" or "))) } else { Ok(bits) }
+        if bits == 0 {
+            Err(format!("this kernel has no function {} to be probed", names.join(" or ")))
+        } else {
+            Ok(bits)
+        }
     }
 
     fn bit_of(&mut self, name: &str) -> Result<u8, String> {

@@ -1,8 +1,8 @@
 //! Lock slots: where the lock of a role lies, and what kind its word is of.
 
 use vfs_audit_common::{
-    CONSTANTS_MAX, EXIT_SLOTS_MAX, FROM_CONSTANT, LOCK_BUFFER, LOCK_FOLIO, LOCK_MUTEX, LOCK_PAGE, LOCK_RCU,
-    LOCK_RWSEM, LOCK_SPIN, RoleReader, SLOTS_MAX, SlotReader,
+    CONSTANTS_MAX, EXIT_SLOTS_MAX, FROM_CONSTANT, LOCK_BUFFER, LOCK_FOLIO, LOCK_MUTEX, LOCK_PAGE, LOCK_RCU, LOCK_RWSEM,
+    LOCK_SPIN, RoleReader, SLOTS_MAX, SlotReader,
 };
 
 use super::{super::plan::PlannedSlot, Compiler};

@@ -7,8 +7,8 @@ mod locks;
 use std::collections::BTreeMap;
 
 use vfs_audit_common::{
-    ARGUMENT_RESULT, FLAG_IN_SYSCALL, FLAG_ON_STACK, FLAG_WITHIN, FLAGS_MAX, FROM_ROLE, INTERRUPT_FLAGS_MAX,
-    INTERRUPT_ROLES_MAX, INTERRUPT_SLOTS_MAX, FlagReader, HookPlan, ROLE_STEPS_MAX, ROLES_MAX, RoleReader, WATCH_EXIT,
+    ARGUMENT_RESULT, FLAG_IN_SYSCALL, FLAG_ON_STACK, FLAG_WITHIN, FLAGS_MAX, FROM_ROLE, FlagReader, HookPlan,
+    INTERRUPT_FLAGS_MAX, INTERRUPT_ROLES_MAX, INTERRUPT_SLOTS_MAX, ROLE_STEPS_MAX, ROLES_MAX, RoleReader, WATCH_EXIT,
     WATCH_FRAME, WATCH_SLEEP,
 };
 
@@ -221,11 +221,8 @@ impl<'a> Compiler<'a> {
         path: &[String],
         before: &[Step],
     ) -> Result<(RoleReader, String), String> {
-        let (steps, end) = if path.is_empty() {
-            (Vec::new(), owner.to_owned())
-        } else {
-            self.ground.btf.walk(owner, path)?
-        };
+        let (steps, end) =
+            if path.is_empty() { (Vec::new(), owner.to_owned()) } else { self.ground.btf.walk(owner, path)? };
         Ok((chain(source, before.iter().copied().chain(steps), &path.join("."))?, end))
     }
 
@@ -333,12 +330,17 @@ impl<'a> Compiler<'a> {
             }
         }
         // Two rules that watch: what both speak of is in both masks.
-        self.plan.watch_mask = if self.plan.watched & (WATCH_EXIT | WATCH_SLEEP) == 0 { mask } else { self.plan.watch_mask & mask };
+        self.plan.watch_mask =
+            if self.plan.watched & (WATCH_EXIT | WATCH_SLEEP) == 0 { mask } else { self.plan.watch_mask & mask };
         self.plan.watched |= watched;
     }
 
     fn has_room_for_a_fact(&self) -> Result<(), String> {
-        if self.entry.len() + self.exit.len() < FLAGS_MAX { Ok(()) } else { Err(format!("more than {FLAGS_MAX} facts")) }
+        if self.entry.len() + self.exit.len() < FLAGS_MAX {
+            Ok(())
+        } else {
+            Err(format!("more than {FLAGS_MAX} facts"))
+        }
     }
 }
 
