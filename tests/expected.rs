@@ -4,10 +4,12 @@
 
 use std::collections::BTreeSet;
 
-use crate::fault::{FAULTS, Fault};
+use crate::fault::{FAULTS, Fault, Release};
 
 /// All functions of the faulty module that make calls begin like this.
 const MODULE_PREFIX: &str = "vfs_faulty_";
+/// What follows the fault's name where the call is made from an interrupt or an RCU callback of the fault's own.
+const ELSEWHERE: &[&str] = &["_in_interrupt", "_in_callback"];
 
 /// One violation of a report.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,15 +58,24 @@ pub fn quiet_on(file_system: &str) -> Vec<&'static Fault> {
     FAULTS.iter().filter(is_meant).collect()
 }
 
-/// The faults on the module's own file system.
-pub fn on_pseudo_fs() -> Vec<&'static Fault> {
-    FAULTS.iter().filter(|fault| fault.scene.is_on_pseudo_fs()).collect()
+/// The faults on the module's own file system that a release has and that can be seen.
+pub fn on_pseudo_fs(release: Release) -> Vec<&'static Fault> {
+    let is_meant = |fault: &&Fault| fault.scene.is_on_pseudo_fs() && fault.is_of(release) && fault.unseen.is_none();
+    FAULTS.iter().filter(is_meant).collect()
+}
+
+/// Whether the call was made by a function of the faulty module that works on its own file system, whatever the report calls
+/// that: a disk, a folio without mapping, or an op without arguments belongs to none.
+pub fn is_made_on_pseudo_fs(stack: &[String]) -> bool {
+    let function = module_function(stack);
+    FAULTS.iter().any(|fault| fault.scene.is_on_pseudo_fs() && function == Some(fault.function().as_str()))
 }
 
 /// The innermost function of the faulty module that makes calls, without offset.
 fn module_function(stack: &[String]) -> Option<&str> {
     let symbols = stack.iter().map(|frame| frame.split('+').next().unwrap_or(frame));
-    symbols.into_iter().find(|symbol| symbol.starts_with(MODULE_PREFIX))
+    let symbol = symbols.into_iter().find(|symbol| symbol.starts_with(MODULE_PREFIX))?;
+    ELSEWHERE.iter().find_map(|suffix| symbol.strip_suffix(suffix)).or(Some(symbol))
 }
 
 #[cfg(test)]
@@ -120,7 +131,22 @@ mod tests {
         let names = |faults: Vec<&Fault>| faults.iter().map(|fault| fault.name).collect::<Vec<_>>();
         assert!(!names(quiet_on("ext4")).contains(&"rmdir-no-victim-lock"));
         assert!(names(quiet_on("xfs")).contains(&"rmdir-no-victim-lock"));
-        assert!(names(on_pseudo_fs()).contains(&"permission-sleep"));
-        assert_eq!(quiet_on("xfs").len() + on_pseudo_fs().len(), FAULTS.len());
+        assert!(!names(quiet_on("btrfs")).contains(&"iterate-shared-no-lock"));
+    }
+
+    #[test]
+    fn the_modules_own_file_system_has_what_the_release_has() {
+        let names = |release| on_pseudo_fs(release).iter().map(|fault| fault.name).collect::<Vec<_>>();
+        assert!(names((6, 12)).contains(&"permission-sleep") && names((6, 12)).contains(&"writepage-no-io"));
+        assert!(!names((7, 3)).contains(&"writepage-no-io") && names((7, 3)).contains(&"lm-open-conflict-no-lock"));
+    }
+
+    #[test]
+    fn a_call_from_an_interrupt_is_the_faults_own() {
+        let stack = ["end_buffer_read_sync+0x0", "vfs_faulty_b_end_io_unlocked_in_interrupt+0x1c [vfs_faulty]"];
+        let stack = stack.map(str::to_owned);
+        assert_eq!(module_function(&stack), Some("vfs_faulty_b_end_io_unlocked"));
+        assert!(is_made_on_pseudo_fs(&stack));
+        assert!(!is_made_on_pseudo_fs(&["vfs_faulty_create_no_lock+0x9d".to_owned()]));
     }
 }

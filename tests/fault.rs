@@ -2,6 +2,8 @@
 //!
 //! The module's trigger file lists the same names and rules; the workload compares the two before it commits one.
 
+pub use crate::faults::FAULTS;
+
 /// Where the module listens.
 pub const TRIGGER: &str = "/sys/kernel/debug/vfs_faulty/trigger";
 
@@ -16,12 +18,32 @@ pub struct Fault {
     pub scene: Scene,
     /// File systems on which the kernel itself warns of this fault, with the function that warns.
     pub warns_on: &'static [(&'static str, &'static str)],
+    /// First release with the rule and the op.
+    pub since: Release,
+    /// Last release with the rule and the op.
+    pub until: Release,
+    /// Why a tracer cannot see it, where that is so by nature.
+    pub unseen: Option<&'static str>,
+}
+
+/// Major and minor number of a kernel release.
+pub type Release = (u32, u32);
+
+/// Major and minor number of what `uname -r` says.
+pub fn release_of(name: &str) -> Option<Release> {
+    let mut numbers = name.split(|c: char| !c.is_ascii_digit()).map(str::parse);
+    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
 }
 
 impl Fault {
     /// The module's function that makes the call: the callback's caller.
     pub fn function(&self) -> String {
         format!("vfs_faulty_{}", self.name.replace('-', "_"))
+    }
+
+    /// Whether that release has the rule and the op.
+    pub fn is_of(&self, release: Release) -> bool {
+        self.since <= release && release <= self.until
     }
 
     /// Whether the kernel itself warns of this fault on that file system.
@@ -73,6 +95,16 @@ pub enum Scene {
     AtomicOpen,
     /// A file of the module's own file system is opened and so created.
     AtomicCreate,
+    /// A directory is read.
+    Iterate,
+    /// A file gets an extended attribute.
+    XattrSet,
+    /// A file of the module's own file system.
+    Own,
+    /// A file of the module's own file system that this process has mapped.
+    OwnMapped,
+    /// A file of the module's own file system on which this process holds a lock.
+    OwnLocked,
 }
 
 impl Scene {
@@ -84,7 +116,7 @@ impl Scene {
 
     /// The name that the call is about is a directory before.
     pub fn is_about_a_directory(self) -> bool {
-        matches!(self, Self::Rmdir | Self::RenameOver | Self::MoveDirectory)
+        matches!(self, Self::Rmdir | Self::RenameOver | Self::MoveDirectory | Self::Iterate)
     }
 
     /// The call is about a second name, too.
@@ -100,80 +132,10 @@ impl Scene {
 
     /// The scene needs the file system that the module brings with it.
     pub fn is_on_pseudo_fs(self) -> bool {
-        matches!(self, Self::Permission | Self::Getattr | Self::AtomicOpen | Self::AtomicCreate)
+        use Scene::{AtomicCreate, AtomicOpen, Getattr, Own, OwnLocked, OwnMapped, Permission};
+        matches!(self, Permission | Getattr | AtomicOpen | AtomicCreate | Own | OwnMapped | OwnLocked)
     }
 }
-
-/// ext4 checks the lock of an inode that loses its last name.
-const EXT4_ORPHAN: &[(&str, &str)] = &[("ext4", "ext4_orphan_add")];
-/// overlayfs checks the directory's lock when it notes that the directory changed.
-const OVERLAY_DIR: &[(&str, &str)] = &[("overlay", "ovl_dir_modified")];
-
-const fn fault(name: &'static str, rule: &'static str, scene: Scene) -> Fault {
-    Fault { name, rule, scene, warns_on: &[] }
-}
-
-const fn warned(warns_on: &'static [(&'static str, &'static str)], fault: Fault) -> Fault {
-    Fault { warns_on, ..fault }
-}
-
-/// All faults, in the order of the module's list.
-pub const FAULTS: &[Fault] = &[
-    warned(OVERLAY_DIR, fault("create-no-lock", "inode_operations.create", Scene::Create)),
-    fault("create-shared", "inode_operations.create", Scene::Create),
-    warned(OVERLAY_DIR, fault("create-wrong-inode", "inode_operations.create", Scene::Create)),
-    fault("create-held-by-other", "inode_operations.create", Scene::Create),
-    fault("create-shared-by-other", "inode_operations.create", Scene::Create),
-    warned(OVERLAY_DIR, fault("mkdir-no-lock", "inode_operations.mkdir", Scene::Mkdir)),
-    fault("mkdir-shared", "inode_operations.mkdir", Scene::Mkdir),
-    warned(OVERLAY_DIR, fault("mknod-no-lock", "inode_operations.mknod", Scene::Mknod)),
-    fault("mknod-shared", "inode_operations.mknod", Scene::Mknod),
-    warned(OVERLAY_DIR, fault("symlink-no-lock", "inode_operations.symlink", Scene::Symlink)),
-    fault("symlink-shared", "inode_operations.symlink", Scene::Symlink),
-    warned(OVERLAY_DIR, fault("link-no-lock", "inode_operations.link", Scene::Link)),
-    fault("link-shared", "inode_operations.link", Scene::Link),
-    fault("link-no-source-lock", "inode_operations.link.source", Scene::Link),
-    fault("link-source-shared", "inode_operations.link.source", Scene::Link),
-    warned(OVERLAY_DIR, fault("unlink-no-lock", "inode_operations.unlink", Scene::Unlink)),
-    fault("unlink-shared", "inode_operations.unlink", Scene::Unlink),
-    fault("unlink-no-victim-lock", "inode_operations.unlink.victim", Scene::Unlink),
-    fault("unlink-victim-shared", "inode_operations.unlink.victim", Scene::Unlink),
-    fault("unlink-victim-held-by-other", "inode_operations.unlink.victim", Scene::Unlink),
-    warned(OVERLAY_DIR, fault("rmdir-no-lock", "inode_operations.rmdir", Scene::Rmdir)),
-    fault("rmdir-shared", "inode_operations.rmdir", Scene::Rmdir),
-    warned(EXT4_ORPHAN, fault("rmdir-no-victim-lock", "inode_operations.rmdir.victim", Scene::Rmdir)),
-    fault("rmdir-victim-shared", "inode_operations.rmdir.victim", Scene::Rmdir),
-    fault("rmdir-victim-held-by-other", "inode_operations.rmdir.victim", Scene::Rmdir),
-    fault("lookup-no-lock", "inode_operations.lookup", Scene::Lookup),
-    fault("lookup-wrong-inode", "inode_operations.lookup", Scene::Lookup),
-    fault("lookup-shared-by-other", "inode_operations.lookup", Scene::Lookup),
-    warned(OVERLAY_DIR, fault("rename-no-lock", "inode_operations.rename", Scene::RenameFile)),
-    fault("rename-shared", "inode_operations.rename", Scene::RenameFile),
-    warned(OVERLAY_DIR, fault("rename-no-source-parent-lock", "inode_operations.rename", Scene::RenameAcross)),
-    warned(OVERLAY_DIR, fault("rename-no-target-parent-lock", "inode_operations.rename", Scene::RenameAcross)),
-    warned(EXT4_ORPHAN, fault("rename-no-victim-lock", "inode_operations.rename.victim", Scene::RenameOver)),
-    fault("rename-victim-shared", "inode_operations.rename.victim", Scene::RenameOver),
-    fault("rename-no-source-lock", "inode_operations.rename.nondirectories", Scene::RenameFile),
-    fault("rename-source-shared", "inode_operations.rename.nondirectories", Scene::RenameFile),
-    fault("rename-no-target-lock", "inode_operations.rename.nondirectories", Scene::RenameOverFile),
-    fault("rename-target-shared", "inode_operations.rename.nondirectories", Scene::RenameOverFile),
-    fault("rename-no-mutex", "inode_operations.rename.mutex", Scene::RenameAcross),
-    fault("rename-mutex-held-by-other", "inode_operations.rename.mutex", Scene::RenameAcross),
-    fault("rename-no-subdir-lock", "inode_operations.rename.subdirectories", Scene::MoveDirectory),
-    fault("rename-subdir-shared", "inode_operations.rename.subdirectories", Scene::MoveDirectory),
-    fault("setattr-no-lock", "inode_operations.setattr", Scene::Setattr),
-    fault("setattr-shared", "inode_operations.setattr", Scene::Setattr),
-    fault("setattr-wrong-inode", "inode_operations.setattr", Scene::Setattr),
-    fault("setattr-held-by-other", "inode_operations.setattr", Scene::Setattr),
-    fault("fileattr-set-no-lock", "inode_operations.fileattr_set", Scene::FileattrSet),
-    fault("fileattr-set-shared", "inode_operations.fileattr_set", Scene::FileattrSet),
-    fault("fileattr-get-shared", "inode_operations.fileattr_get", Scene::FileattrGet),
-    fault("permission-sleep", "inode_operations.permission.rcu_walk", Scene::Permission),
-    fault("getattr-preemption-off", "inode_operations.getattr.may_block", Scene::Getattr),
-    fault("getattr-interrupts-off", "inode_operations.getattr.may_block", Scene::Getattr),
-    fault("atomic-open-no-lock", "inode_operations.atomic_open", Scene::AtomicOpen),
-    fault("atomic-open-shared-creat", "inode_operations.atomic_open.create", Scene::AtomicCreate),
-];
 
 /// The fault of that name.
 pub fn find(name: &str) -> Option<&'static Fault> {
@@ -200,28 +162,67 @@ mod tests {
         assert_eq!(parse_list("nonsense\n"), Err("nonsense".to_owned()));
     }
 
+    /// In the order in which the module lists their faults.
+    const SOURCES: &[&str] = &[
+        "children",
+        "rename",
+        "attributes",
+        "pseudo_fs",
+        "directory",
+        "xattr",
+        "own_dentry",
+        "own_super",
+        "own_type",
+        "own_pages",
+        "own_writeback",
+        "own_readahead",
+        "own_vm",
+        "own_file",
+        "own_locks",
+        "own_disk",
+        "own_quota",
+        "own_buffer",
+    ];
+
     /// The module's source is the other copy of names and rules; the live test compares with its trigger file.
     #[test]
     fn names_and_rules_are_those_of_the_modules_source() {
-        let sources = ["children.c", "rename.c", "attributes.c", "pseudo_fs.c"].map(|file| {
-            let path = concat!(env!("CARGO_MANIFEST_DIR"), "/faulty/").to_owned() + file;
-            std::fs::read_to_string(&path).unwrap()
-        });
-        let in_source: Vec<(String, String)> = sources.iter().flat_map(|source| declared(source)).collect();
+        let in_source: Vec<(String, String)> = SOURCES
+            .iter()
+            .flat_map(|file| {
+                let path = format!("{}/faulty/{file}.c", env!("CARGO_MANIFEST_DIR"));
+                declared(&std::fs::read_to_string(path).unwrap())
+            })
+            .collect();
         let here: Vec<_> = FAULTS.iter().map(|fault| (fault.name.to_owned(), fault.rule.to_owned())).collect();
         assert_eq!(here, in_source);
     }
 
-    /// `FAULT(op, some_fault, "op.aspect", …)` of a source file, in its order.
+    /// `FAULT(op, some_fault, "op.aspect", …)` of a source file, in its order, below the operations table last named there.
     fn declared(source: &str) -> Vec<(String, String)> {
-        let uses = source.lines().filter_map(|line| line.trim().strip_prefix("FAULT("));
-        uses.map(|arguments| {
-            let mut arguments = arguments.split(", ").skip(1);
-            let name = arguments.next().unwrap().replace('_', "-");
-            let rule = arguments.next().unwrap().trim_end_matches(')').trim_matches('"');
-            (name, format!("inode_operations.{rule}"))
-        })
-        .collect()
+        let mut table = "";
+        let mut faults = Vec::new();
+        for line in source.lines() {
+            if let Some(name) = line.strip_prefix("#define TABLE ") {
+                table = name.trim_matches('"');
+            } else if let Some(arguments) = line.trim().strip_prefix("FAULT(") {
+                let mut arguments = arguments.split(", ").skip(1);
+                let name = arguments.next().unwrap().replace('_', "-");
+                let rule = arguments.next().unwrap().trim_end_matches(')').trim_matches('"');
+                faults.push((name, format!("{table}.{rule}")));
+            }
+        }
+        faults
+    }
+
+    #[test]
+    fn releases_are_read_and_compared_by_number() {
+        assert_eq!(release_of("6.12.117+deb12-cloud-amd64"), Some((6, 12)));
+        assert_eq!(release_of("nonsense"), None);
+        let fault = find("map-pages-outside-rcu").unwrap();
+        assert!(!fault.is_of((6, 1)) && fault.is_of((6, 6)) && fault.is_of((6, 12)) && fault.is_of((7, 3)));
+        let fault = find("writepage-no-io").unwrap();
+        assert!(fault.is_of((6, 12)) && !fault.is_of((6, 18)));
     }
 
     #[test]

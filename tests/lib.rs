@@ -2,3 +2,4 @@
 
 pub mod expected;
 pub mod fault;
+mod faults;

@@ -8,6 +8,8 @@
 
 #include "vfs_faulty.h"
 
+#define TABLE "inode_operations"
+
 /* PATH exists; its group write permission is flipped. */
 static __always_inline int setattr_with(const struct call *call, const struct locking *how)
 {

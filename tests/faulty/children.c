@@ -7,6 +7,8 @@
 
 #include "vfs_faulty.h"
 
+#define TABLE "inode_operations"
+
 /* Long enough for a target that is stored outside the inode (ext4: above 59 bytes). */
 #define SYMLINK_TARGET "vfs_faulty/target/that/does/not/exist/and/is/too/long/for/an/inode/of/ext4"
 

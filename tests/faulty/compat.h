@@ -76,6 +76,35 @@ typedef struct fileattr vfs_faulty_fileattr;
 #define ALLOC_PARALLEL(parent, name, queue) d_alloc_parallel(parent, name, queue)
 #endif
 
+/* 6.17: the default operations of dentries are set by a function. */
+static inline void set_default_dentry_operations(struct super_block *sb, const struct dentry_operations *operations)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 17, 0)
+	set_default_d_op(sb, operations);
+#else
+	sb->s_d_op = operations;
+#endif
+}
+
+/* 6.7: the list of handlers became constant. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 7, 0)
+#define xattr_handlers_of(list) (list)
+#else
+#define xattr_handlers_of(list) ((const struct xattr_handler **)(list))
+#endif
+
+/* What a file without an op of its own gets: in the address space's own function, 6.10 through it, 7.3 in the current one. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(7, 3, 0)
+#define GET_UNMAPPED_AREA(file, address, length, offset, flags)				\
+	mm_get_unmapped_area(file, address, length, offset, flags)
+#elif LINUX_VERSION_CODE >= KERNEL_VERSION(6, 10, 0)
+#define GET_UNMAPPED_AREA(file, address, length, offset, flags)				\
+	mm_get_unmapped_area(current->mm, file, address, length, offset, flags)
+#else
+#define GET_UNMAPPED_AREA(file, address, length, offset, flags)				\
+	current->mm->get_unmapped_area(file, address, length, offset, flags)
+#endif
+
 static inline void set_new_inode_times(struct inode *inode)
 {
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 6, 0)

@@ -9,14 +9,16 @@
 
 #include "vfs_faulty.h"
 
+DEFINE_SPINLOCK(context_spinlock);
+
 static void acquire(const struct other_task *other)
 {
 	if (other->mutex)
 		mutex_lock(other->mutex);
 	else if (other->shared)
-		inode_lock_shared(other->inode);
+		down_read(other->rwsem);
 	else
-		inode_lock(other->inode);
+		down_write(other->rwsem);
 }
 
 static void release(const struct other_task *other)
@@ -24,9 +26,9 @@ static void release(const struct other_task *other)
 	if (other->mutex)
 		mutex_unlock(other->mutex);
 	else if (other->shared)
-		inode_unlock_shared(other->inode);
+		up_read(other->rwsem);
 	else
-		inode_unlock(other->inode);
+		up_write(other->rwsem);
 }
 
 static int hold_until_stopped(void *data)

@@ -2,34 +2,31 @@
 /*
  * vfs_faulty_fs: a file system for the faults that no real one can be made to commit from outside.
  *
- * Nothing is stored: a file lasts as long as the dcache keeps its dentry. It has an ->atomic_open(), and a ->permission()
- * that sleeps when this module asks for it.
+ * Nothing is stored: a file lasts as long as the dcache keeps its dentry. Its callbacks misbehave when this module asks for it
+ * (own.h); here are those of inodes, elsewhere (own_*.c) those of the other operations tables.
  */
-#include <linux/delay.h>
 #include <linux/fs_context.h>
-#include <linux/irqflags.h>
 #include <linux/module.h>
-#include <linux/mutex.h>
-#include <linux/preempt.h>
 #include <linux/stat.h>
-#include <linux/statfs.h>
 
-#include "vfs_faulty.h"
+#include "own.h"
+
+#define TABLE "inode_operations"
 
 #define VFS_FAULTY_FS_MAGIC 0x76666c74
-#define PERMISSION_SLEEP_MS 10
-
-/* The task whose ->permission() calls sleep; one at a time. */
-static struct task_struct *permission_sleeper;
-static DEFINE_MUTEX(permission_sleeper_mutex);
-
 static struct inode *new_pseudo_inode(struct super_block *sb, umode_t mode);
 
 static int pseudo_permission(vfs_faulty_idmap *idmap, struct inode *inode, int mask)
 {
-	if (READ_ONCE(permission_sleeper) == current)
-		msleep(PERMISSION_SLEEP_MS);
+	own_callback(__func__);
 	return generic_permission(idmap, inode, mask);
+}
+
+static int pseudo_getattr(vfs_faulty_idmap *idmap, const struct path *path, struct kstat *status, u32 wanted,
+			  unsigned int flags)
+{
+	own_callback(__func__);
+	return simple_getattr(idmap, path, status, wanted, flags);
 }
 
 static struct dentry *pseudo_lookup(struct inode *dir, struct dentry *dentry, unsigned int flags)
@@ -55,6 +52,7 @@ static int pseudo_add(struct inode *dir, struct dentry *dentry, umode_t mode)
 static int pseudo_atomic_open(struct inode *dir, struct dentry *dentry, struct file *file, unsigned int flags,
 			      umode_t mode)
 {
+	own_callback(__func__);
 	if ((flags & O_CREAT) && d_really_is_negative(dentry)) {
 		int error = pseudo_add(dir, dentry, mode);
 
@@ -96,16 +94,7 @@ static const struct inode_operations pseudo_dir_operations = {
 static const struct inode_operations pseudo_file_operations = {
 	.permission = pseudo_permission,
 	.setattr = simple_setattr,
-	.getattr = simple_getattr,
-};
-
-static const struct file_operations pseudo_file_file_operations = {
-	.owner = THIS_MODULE,
-	.llseek = noop_llseek,
-};
-
-static const struct super_operations pseudo_super_operations = {
-	.statfs = simple_statfs,
+	.getattr = pseudo_getattr,
 };
 
 static struct inode *new_pseudo_inode(struct super_block *sb, umode_t mode)
@@ -123,8 +112,11 @@ static struct inode *new_pseudo_inode(struct super_block *sb, umode_t mode)
 		inc_nlink(inode);
 	} else {
 		inode->i_op = &pseudo_file_operations;
-		inode->i_fop = &pseudo_file_file_operations;
+		inode->i_fop = &own_file_operations;
+		inode->i_mapping->a_ops = &own_address_space_operations;
 	}
+	/* Folios under writeback are not in the mapping, where the tags would be. */
+	mapping_set_no_writeback_tags(inode->i_mapping);
 	return inode;
 }
 
@@ -136,7 +128,10 @@ static int pseudo_fill_super(struct super_block *sb, struct fs_context *context)
 	sb->s_blocksize = PAGE_SIZE;
 	sb->s_blocksize_bits = PAGE_SHIFT;
 	sb->s_maxbytes = MAX_LFS_FILESIZE;
-	sb->s_op = &pseudo_super_operations;
+	sb->s_op = &own_super_operations;
+	sb->s_xattr = xattr_handlers_of(own_xattr_handlers);
+	sb->dq_op = &own_dquot_operations;
+	set_default_dentry_operations(sb, &own_dentry_operations);
 	root = new_pseudo_inode(sb, S_IFDIR | 0755);
 	if (!root)
 		return -ENOMEM;
@@ -159,74 +154,45 @@ static int pseudo_init_context(struct fs_context *context)
 	return 0;
 }
 
-static struct file_system_type pseudo_fs_type = {
+struct file_system_type pseudo_fs_type = {
 	.owner = THIS_MODULE,
 	.name = "vfs_faulty_fs",
 	.init_fs_context = pseudo_init_context,
-	.kill_sb = kill_anon_super,
+	.kill_sb = own_kill_sb,
+#if LINUX_VERSION_CODE < KERNEL_VERSION(7, 0, 0)
+	.mount = own_mount,
+#endif
 };
 
 int pseudo_fs_register(void)
 {
-	return register_filesystem(&pseudo_fs_type);
+	int error = own_inodes_create_cache();
+
+	if (error)
+		return error;
+	error = register_filesystem(&pseudo_fs_type);
+	if (error)
+		own_inodes_destroy_cache();
+	return error;
 }
 
 void pseudo_fs_unregister(void)
 {
 	unregister_filesystem(&pseudo_fs_type);
+	own_inodes_destroy_cache();
 }
 
 /* PATH is a file of this file system. The call itself is made outside RCU, where sleeping does no harm. */
-static __always_inline int permission_with(const struct call *call, const struct locking *how)
-{
-	struct place place;
-	struct inode *inode;
-	int error = place_open(&place, call->path);
+OWN_CALL(permission, 0, own.inode->i_op->permission(idmap_of(&own.place.parent), own.inode,
+						    MAY_READ | (how->may_not_block ? MAY_NOT_BLOCK : 0)))
 
-	if (error)
-		return error;
-	inode = d_inode(place.child);
-	error = inode && inode->i_op == &pseudo_file_operations ? 0 : -EINVAL;
-	if (!error) {
-		mutex_lock(&permission_sleeper_mutex);
-		WRITE_ONCE(permission_sleeper, current);
-		error = inode->i_op->permission(idmap_of(&place.parent), inode,
-						MAY_READ | (how->may_not_block ? MAY_NOT_BLOCK : 0));
-		WRITE_ONCE(permission_sleeper, NULL);
-		mutex_unlock(&permission_sleeper_mutex);
-	}
-	place_close(&place);
-	return error;
-}
-
-/* PATH is a file of this file system, whose ->getattr() is simple_getattr(): it never sleeps, whatever it is called in. */
-static __always_inline int getattr_with(const struct call *call, const struct locking *how)
-{
+/* PATH is a file of this file system, whose ->getattr() never sleeps, whatever it is called in. */
+OWN_CALL(getattr, 0, ({
+	const struct path path = { .mnt = own.place.parent.mnt, .dentry = own.dentry };
 	struct kstat status = {};
-	struct place place;
-	struct path path;
-	struct inode *inode;
-	int error = place_open(&place, call->path);
 
-	if (error)
-		return error;
-	inode = d_inode(place.child);
-	path = (struct path){ .mnt = place.parent.mnt, .dentry = place.child };
-	error = inode && inode->i_op == &pseudo_file_operations ? 0 : -EINVAL;
-	if (!error) {
-		if (how->preemption_off)
-			preempt_disable();
-		if (how->interrupts_off)
-			local_irq_disable();
-		error = inode->i_op->getattr(idmap_of(&path), &path, &status, STATX_BASIC_STATS, 0);
-		if (how->interrupts_off)
-			local_irq_enable();
-		if (how->preemption_off)
-			preempt_enable();
-	}
-	place_close(&place);
-	return error;
-}
+	own.inode->i_op->getattr(idmap_of(&path), &path, &status, STATX_BASIC_STATS, 0);
+}))
 
 /* PATH is a new name in this file system. */
 static __always_inline int atomic_open_with_flags(const struct call *call, const struct locking *how,
@@ -263,13 +229,15 @@ static __always_inline int atomic_create_with(const struct call *call, const str
 }
 
 #define PSEUDO_FS_FAULTS(FAULT)								\
-	FAULT(permission, permission_sleep, "permission.rcu_walk", .may_not_block = true) \
-	FAULT(getattr, getattr_preemption_off, "getattr.may_block", .preemption_off = true) \
-	FAULT(getattr, getattr_interrupts_off, "getattr.may_block", .interrupts_off = true) \
+	FAULT(permission, permission_sleep, "permission.rcu_walk", .may_not_block = true, .misdeed = SLEEP) \
+	FAULT(getattr, getattr_preemption_off, "getattr.may_block", .context = PREEMPTION_OFF) \
+	FAULT(getattr, getattr_interrupts_off, "getattr.may_block", .context = INTERRUPTS_OFF) \
+	FAULT(getattr, getattr_in_rcu, "getattr.may_block", .context = IN_RCU)		\
+	FAULT(getattr, getattr_under_spinlock, "getattr.may_block", .context = UNDER_SPINLOCK) \
 	FAULT(atomic_open, atomic_open_no_lock, "atomic_open", .dir = NOT_HELD)	\
 	FAULT(atomic_create, atomic_open_shared_creat, "atomic_open.create", .dir = SHARED)
 
-DEFINE_CORRECT(permission)
+DEFINE_CORRECT(permission, .may_not_block = true)
 DEFINE_CORRECT(getattr)
 DEFINE_CORRECT(atomic_open, .dir = SHARED)
 DEFINE_CORRECT(atomic_create)

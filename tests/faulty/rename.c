@@ -6,6 +6,8 @@
 
 #include "vfs_faulty.h"
 
+#define TABLE "inode_operations"
+
 /* All that a rename holds; all zero holds nothing. */
 struct rename_guards {
 	struct guard from, to, source, target;
@@ -74,7 +76,7 @@ static __always_inline int acquire_children(struct rename_guards *guards, const 
 		error = guard_acquire(&guards->target, target, how->victim, I_MUTEX_NORMAL, NULL);
 	if (!error)
 		error = guard_acquire(&guards->source, source, how->source,
-				      guards->target.inode ? I_MUTEX_NONDIR2 : I_MUTEX_NORMAL, NULL);
+				      guards->target.rwsem ? I_MUTEX_NONDIR2 : I_MUTEX_NORMAL, NULL);
 	if (!error && target > source)
 		error = guard_acquire(&guards->target, target, how->victim, I_MUTEX_NONDIR2, NULL);
 	return error;

@@ -10,7 +10,7 @@
 #include <linux/string.h>
 #include <linux/uaccess.h>
 
-#include "vfs_faulty.h"
+#include "own.h"
 
 #define REQUEST_BYTES_MAX 2048
 
@@ -21,6 +21,21 @@ static const struct fault *const all_faults[] = {
 	rename_faults,
 	attributes_faults,
 	pseudo_fs_faults,
+	directory_faults,
+	xattr_faults,
+	own_dentry_faults,
+	own_super_faults,
+	own_type_faults,
+	own_page_faults,
+	own_writeback_faults,
+	own_readahead_faults,
+	own_vm_faults,
+	own_file_faults,
+	own_lock_faults,
+	own_lock_manager_faults,
+	own_disk_faults,
+	own_quota_faults,
+	own_buffer_faults,
 };
 
 static const struct fault *find(const char *identifier)
@@ -104,6 +119,11 @@ static int __init vfs_faulty_init(void)
 
 	if (error)
 		return error;
+	error = own_disk_create();
+	if (error) {
+		pseudo_fs_unregister();
+		return error;
+	}
 	debugfs_directory = debugfs_create_dir("vfs_faulty", NULL);
 	debugfs_create_file("trigger", 0600, debugfs_directory, NULL, &trigger_operations);
 	return 0;
@@ -112,6 +132,7 @@ static int __init vfs_faulty_init(void)
 static void __exit vfs_faulty_exit(void)
 {
 	debugfs_remove(debugfs_directory);
+	own_disk_remove();
 	pseudo_fs_unregister();
 }
 

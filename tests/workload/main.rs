@@ -14,7 +14,9 @@ mod kill;
 mod locks;
 mod memory;
 mod names;
+mod own;
 mod renames;
+mod rights;
 mod session;
 mod stage;
 mod stress;
@@ -29,7 +31,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use vfs_audit_tests::fault::{FAULTS, find};
+use vfs_audit_tests::fault::{FAULTS, find, release_of};
 
 use crate::stage::Outcome;
 
@@ -42,8 +44,11 @@ usage: vfs-workload all DIR [--only GROUP] [--rounds N]   every directory below 
        vfs-workload stress DIR [--tasks T] [--seconds S]
        vfs-workload churn DIR [--rounds N]         metadata and data churn; prints nanoseconds per round
        vfs-workload fault NAME[:ok] DIR            commit one fault of vfs_faulty.ko, or make its call correctly
-       vfs-workload faults DIR [--ok] [--quiet-only]  all of them; --quiet-only leaves out those that the kernel warns of
+       vfs-workload faults DIR [--ok] [--quiet-only]  all that the file system at DIR is for (those of the module's own file
+                                                   system, or the others); --quiet-only leaves out those that the kernel warns of
+       vfs-workload hold DIR -- COMMAND...         run COMMAND while files of the module's own file system are in use
        vfs-workload bpf-count                      programs, maps, links, kprobes and traced functions in the kernel
+       vfs-workload as UID[:CAPABILITY,...] -- COMMAND...  as this user, with these capabilities and no others
        vfs-workload kill DIR -- COMMAND...         run COMMAND, kill -9 it under load, expect nothing left behind
 exit code: 0 all right, 1 something was wrong, 2 could not run, 3 the file system does not offer what was asked";
 
@@ -51,6 +56,7 @@ exit code: 0 all right, 1 something was wrong, 2 could not run, 3 the file syste
 enum End {
     Right,
     NotOffered,
+    Code(u8),
 }
 
 fn main() -> ExitCode {
@@ -58,6 +64,7 @@ fn main() -> ExitCode {
     match run(&arguments) {
         Ok(End::Right) => ExitCode::SUCCESS,
         Ok(End::NotOffered) => ExitCode::from(3),
+        Ok(End::Code(code)) => ExitCode::from(code),
         Err(error) if error.is::<Usage>() => fail(&format!("vfs-workload: {error}\n{USAGE}"), 2),
         Err(error) if error.is::<stage::NoModule>() => fail(&format!("vfs-workload: {error:#}"), 2),
         Err(error) => fail(&format!("vfs-workload: {error:#}"), 1),
@@ -94,7 +101,12 @@ fn run(arguments: &[String]) -> Result<End> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["bpf-count"] => say(&bpf::Tracing::count()?.to_string())?,
+        ["as", user, "--", ..] => rights::become_command(user, &arguments[3..])?,
         ["kill", directory, "--", ..] => say(&kill::check(Path::new(directory), &arguments[3..])?)?,
+        ["hold", directory, "--", ..] if words.len() > 3 => {
+            let code = own::hold(Path::new(directory), &arguments[3..])?;
+            return Ok(End::Code(u8::try_from(code).unwrap_or(u8::MAX)));
+        }
         ["fault", name, directory] => return one_fault(name, Path::new(directory)),
         ["faults", directory, options @ ..] => all_faults(Path::new(directory), options)?,
         ["churn", directory, options @ ..] => churn(Path::new(directory), options)?,
@@ -216,15 +228,29 @@ fn all_faults(directory: &Path, options: &[&str]) -> Result<()> {
     let (correctly, quiet_only) = (options.contains(&"--ok"), options.contains(&"--quiet-only"));
     stage::check_module()?;
     let kind = file_systems::type_of(directory)?;
+    let is_own = kind == own::PSEUDO_FS;
+    let release = sys::release()?;
+    let release = release_of(&release).with_context(|| format!("no release: {release}"))?;
     let mut failures = Vec::new();
-    for fault in FAULTS.iter().filter(|fault| correctly || !quiet_only || !fault.is_warned_of_on(&kind)) {
-        let result = match stage::perform(directory, fault, correctly) {
-            Ok(Outcome::Done) => "done".to_owned(),
-            Ok(Outcome::NotOffered) => "not offered".to_owned(),
-            Err(error) => {
-                failures.push(fault.name);
-                format!("failed: {error:#}")
+    for fault in FAULTS.iter().filter(|fault| fault.scene.is_on_pseudo_fs() == is_own) {
+        if !correctly && quiet_only && fault.is_warned_of_on(&kind) {
+            continue;
+        }
+        let result = if fault.is_of(release) {
+            match stage::perform(directory, fault, correctly) {
+                Ok(Outcome::Done) => "done".to_owned(),
+                Ok(Outcome::NotOffered) if !is_own => "not offered".to_owned(),
+                Ok(Outcome::NotOffered) => {
+                    failures.push(fault.name);
+                    "failed: the module does not have the op".to_owned()
+                }
+                Err(error) => {
+                    failures.push(fault.name);
+                    format!("failed: {error:#}")
+                }
             }
+        } else {
+            "not of this release".to_owned()
         };
         say(&format!("{}{} {}: {result}", fault.name, if correctly { ":ok" } else { "" }, directory.display()))?;
     }

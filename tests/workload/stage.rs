@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail, ensure};
 use vfs_audit_tests::fault::{Fault, Scene, TRIGGER};
 
-use crate::sys::{self, mounting};
+use crate::own::OwnFile;
+use crate::sys;
 
-/// The file system that the module brings with it.
-const PSEUDO_FS: &str = "vfs_faulty_fs";
+/// The extended attribute that the module sets.
+const XATTR: &str = "trusted.vfs_faulty";
 /// Mode bit that the module flips.
 const GROUP_WRITE: u32 = 0o020;
 
@@ -52,11 +53,16 @@ struct Stage {
     second_path: Option<PathBuf>,
     /// The file's mode or flags before.
     before: u32,
+    /// The file of the module's own file system, where it is there before.
+    own: Option<OwnFile>,
 }
 
 impl Stage {
-    /// Makes what the scene needs in a fresh directory.
+    /// Makes what the scene needs, in a fresh directory, which the module's own file system does not have.
     fn set(parent: &Path, scene: Scene) -> Result<Self> {
+        if scene.is_on_pseudo_fs() {
+            return Self::set_on_pseudo_fs(parent, scene);
+        }
         let directory = parent.join("vfs-fault");
         if directory.exists() {
             fs::remove_dir_all(&directory).with_context(|| format!("clearing {}", directory.display()))?;
@@ -69,26 +75,35 @@ impl Stage {
         let second_path =
             if scene.moves_across() { Some(across) } else { scene.has_second_name().then(|| new.clone()) };
         let path = if scene.adds_a_name() { new } else { old };
-        let mut stage = Self { directory, scene, path, second_path, before: 0 };
+        let mut stage = Self { directory, scene, path, second_path, before: 0, own: None };
         stage.furnish()?;
         Ok(stage)
     }
 
+    fn set_on_pseudo_fs(parent: &Path, scene: Scene) -> Result<Self> {
+        let path = parent.join("vfs-fault");
+        if path.exists() {
+            fs::remove_file(&path).with_context(|| format!("clearing {}", path.display()))?;
+        }
+        let mut own = if scene.adds_a_name() { None } else { Some(OwnFile::create(&path)?) };
+        match &mut own {
+            Some(file) if scene == Scene::OwnMapped => file.map()?,
+            Some(file) if scene == Scene::OwnLocked => file.lock()?,
+            _ => {}
+        }
+        Ok(Self { directory: parent.to_owned(), scene, path, second_path: None, before: 0, own })
+    }
+
     fn furnish(&mut self) -> Result<()> {
         let place = self.directory.join("a");
-        if self.scene.is_on_pseudo_fs() {
-            mounting::mount(PSEUDO_FS, &place).with_context(|| format!("mounting {PSEUDO_FS}"))?;
-            if !self.scene.adds_a_name() {
-                File::create(&self.path)?;
-            }
-            return Ok(());
-        }
         if self.scene.is_about_a_directory() {
             fs::create_dir(&self.path)?;
         } else if !self.scene.adds_a_name() {
             fs::write(&self.path, "data")?;
         }
-        if self.scene == Scene::Unlink {
+        if self.scene == Scene::Iterate {
+            fs::write(self.path.join("entry"), "data")?;
+        } else if self.scene == Scene::Unlink {
             fs::hard_link(&self.path, place.join("other-name"))?;
         } else if self.scene == Scene::RenameOver {
             fs::create_dir(place.join("new"))?;
@@ -123,10 +138,16 @@ impl Stage {
         let path = self.path.as_path();
         let second = self.second_path.as_deref().unwrap_or(path);
         let right = match self.scene {
-            Scene::Create | Scene::AtomicCreate | Scene::FileattrGet | Scene::Permission | Scene::Getattr => {
-                kind(path)?.is_file()
-            }
-            Scene::Mkdir => kind(path)?.is_dir(),
+            Scene::Create
+            | Scene::AtomicCreate
+            | Scene::FileattrGet
+            | Scene::Permission
+            | Scene::Getattr
+            | Scene::Own
+            | Scene::OwnMapped
+            | Scene::OwnLocked => kind(path)?.is_file(),
+            Scene::XattrSet => sys::get_xattr(path, XATTR)? == b"value",
+            Scene::Mkdir | Scene::Iterate => kind(path)?.is_dir(),
             Scene::Mknod => kind(path)?.is_fifo(),
             Scene::Symlink => kind(path)?.is_symlink(),
             Scene::Link => fs::metadata(path)?.nlink() == 2 && fs::read(second)? == b"data",
@@ -144,8 +165,14 @@ impl Stage {
     }
 
     fn strike(self) -> Result<()> {
+        if let Some(own) = self.own {
+            return own.remove();
+        }
         if self.scene.is_on_pseudo_fs() {
-            mounting::unmount(&self.directory.join("a")).with_context(|| format!("unmounting {PSEUDO_FS}"))?;
+            return match fs::remove_file(&self.path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
+                _ => Ok(()),
+            };
         }
         fs::remove_dir_all(&self.directory).with_context(|| format!("removing {}", self.directory.display()))
     }

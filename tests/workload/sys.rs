@@ -185,6 +185,48 @@ pub(crate) fn write_through_mapping(file: &File, length: usize, byte: u8) -> io:
     }
 }
 
+/// The first page of a file, mapped; the mapping goes with it.
+#[derive(Debug)]
+pub(crate) struct Mapping(*mut c_void);
+
+/// Length of a [`Mapping`].
+const PAGE_BYTES: usize = 4096;
+
+/// `mmap(2)` of the file's first page, to be shared and written.
+pub(crate) fn map(file: &File) -> io::Result<Mapping> {
+    let flags = libc::PROT_READ | libc::PROT_WRITE;
+    // SAFETY: a fresh shared mapping; nothing else refers to it.
+    let start = unsafe { libc::mmap(std::ptr::null_mut(), PAGE_BYTES, flags, libc::MAP_SHARED, file.as_raw_fd(), 0) };
+    if start == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(Mapping(start)) }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: the page was mapped by `map` and nothing refers to it. What cannot be unmapped goes with the process.
+        let _ = unsafe { libc::munmap(self.0, PAGE_BYTES) };
+    }
+}
+
+/// `F_SETLK`: the whole file, for writing.
+pub(crate) fn lock(file: &File) -> io::Result<()> {
+    // SAFETY: all-zero is a valid flock: from the start to the end of the file.
+    let mut lock = unsafe { MaybeUninit::<libc::flock>::zeroed().assume_init() };
+    lock.l_type = libc::F_WRLCK as _;
+    // SAFETY: the kernel reads one flock through the pointer.
+    check(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLK, &raw const lock) }).map(drop)
+}
+
+/// `F_SETLEASE`: a lease to write.
+pub(crate) fn lease(file: &File) -> io::Result<()> {
+    // SAFETY: only integers are passed.
+    check(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, libc::F_WRLCK) }).map(drop)
+}
+
+/// `uname(2)`: the release.
+pub(crate) fn release() -> io::Result<String> {
+    Ok(std::fs::read_to_string("/proc/sys/kernel/osrelease")?.trim_end().to_owned())
+}
+
 /// `bpf(2)` with a command that walks ids: the next one after `id`.
 pub(crate) fn next_bpf_id(command: c_int, id: u32) -> io::Result<Option<u32>> {
     // union bpf_attr: start_id, next_id, open_flags.

@@ -160,8 +160,7 @@ fn observe<C: EbpfContext>(ctx: &C, seen: &Invocation, (control, task, locks): W
     if plan.is_shared != 0 {
         bump(&THROUGH_TABLE, seen.hook);
     }
-    let context =
-        Context { control, task, processor_flags: seen.processor_flags, stack_pointer: seen.stack_pointer };
+    let context = Context { control, task, processor_flags: seen.processor_flags, stack_pointer: seen.stack_pointer };
     // SAFETY: as above.
     let (key, is_borrowed) = unsafe {
         let mut key = read(plan, seen, locks, &context, table);

@@ -2,9 +2,9 @@
 
 use aya_ebpf::{EbpfContext, bindings::BPF_ANY, helpers::generated::bpf_ktime_get_ns};
 use vfs_audit_common::{
-    ARGUMENT_RESULT, Control, EXIT_SLOTS_MAX, FLAG_CALLED, FLAG_HAPPENED, FLAG_ORDER, FLAG_PENDING,
-    FLAG_RESULT_EQUALS, FLAG_RESULT_ERROR_POINTER, FLAG_RESULT_MASK, FLAG_RESULT_NEGATIVE, FLAG_SLEPT, FLAGS_MAX,
-    FlagReader, HookPlan, LOCK_MUTEX, LOCK_RWSEM, Loss, ObservationKey, Pending, ROLES_MAX, SLOT_WORD_FREE, SLOT_WORD_SELF, SLOT_WORD_TAKEN,
+    ARGUMENT_RESULT, Control, EXIT_SLOTS_MAX, FLAG_CALLED, FLAG_HAPPENED, FLAG_ORDER, FLAG_PENDING, FLAG_RESULT_EQUALS,
+    FLAG_RESULT_ERROR_POINTER, FLAG_RESULT_MASK, FLAG_RESULT_NEGATIVE, FLAG_SLEPT, FLAGS_MAX, FlagReader, HookPlan,
+    LOCK_MUTEX, LOCK_RWSEM, Loss, ObservationKey, Pending, ROLES_MAX, SLOT_WORD_FREE, SLOT_WORD_SELF, SLOT_WORD_TAKEN,
     SLOT_WORD_UNREAD, TaskLocks, WATCH_OBJECTS_MAX, WatchFrame,
 };
 
@@ -196,8 +196,7 @@ pub(crate) unsafe fn observe<C: EbpfContext>(
         let Some(plan) = PLANS.get(hook) else { return lose(Loss::PlanMissing) };
         let a = &(*frame).args;
         let args: Args = [a[0], a[1], a[2], a[3], a[4], a[5], result, 0];
-        let context =
-            Context { control, task, processor_flags: 0, stack_pointer: (*frame).stack_pointer };
+        let context = Context { control, task, processor_flags: 0, stack_pointer: (*frame).stack_pointer };
         facts::roles::<ROLES_MAX>(plan, &args, locks, true);
         (*locks).pending[0] = 0;
         let exit = Exit { args, frame, context: &context };

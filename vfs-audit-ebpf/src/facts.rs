@@ -5,10 +5,10 @@
 use vfs_audit_common::{
     FLAG_AND_MASK, FLAG_ATOMIC, FLAG_IN_INTERRUPT, FLAG_IN_RCU_WALK, FLAG_IN_SYSCALL, FLAG_IS_DIRECTORY,
     FLAG_MEMBER_EQUALS, FLAG_MEMBER_MASK, FLAG_ON_STACK, FLAG_PRESENT, FLAG_ROLES_DIFFER, FLAG_VMA_LOCKED, FLAG_WITHIN,
-    FLAGS_MAX, FROM_CONSTANT,
-    FROM_ROLE, FlagReader, HookPlan, LOCK_MUTEX, LOCK_RCU, LOCK_RWSEM, LOCK_UNTRACKED, ROLE_STEPS_MAX, ROLES_MAX,
-    RoleReader, SLOT_ABSENT, SLOT_OFFSETS_MAX, SLOT_TRACKED_EXCLUSIVE, SLOT_TRACKED_NONE, SLOT_TRACKED_SHARED,
-    SLOT_UNTRACKED, SLOT_WORD_FREE, SLOT_WORD_READERS, SLOT_WORD_SELF, SlotReader, Stat, TaskLocks,
+    FLAGS_MAX, FROM_CONSTANT, FROM_ROLE, FlagReader, HookPlan, LOCK_MUTEX, LOCK_RCU, LOCK_RWSEM, LOCK_UNTRACKED,
+    ROLE_STEPS_MAX, ROLES_MAX, RoleReader, SLOT_ABSENT, SLOT_OFFSETS_MAX, SLOT_TRACKED_EXCLUSIVE, SLOT_TRACKED_NONE,
+    SLOT_TRACKED_SHARED, SLOT_UNTRACKED, SLOT_WORD_FREE, SLOT_WORD_READERS, SLOT_WORD_SELF, SlotReader, Stat,
+    TaskLocks,
 };
 
 use crate::{
@@ -77,12 +77,7 @@ pub(crate) unsafe fn object(plan: &HookPlan, reader: &RoleReader, args: &Args, l
 /// # Safety
 /// `locks` is a live map value of the current task.
 #[inline(always)]
-pub(crate) unsafe fn roles<const MOST: usize>(
-    plan: &HookPlan,
-    args: &Args,
-    locks: *mut TaskLocks,
-    at_exit: bool,
-) {
+pub(crate) unsafe fn roles<const MOST: usize>(plan: &HookPlan, args: &Args, locks: *mut TaskLocks, at_exit: bool) {
     for index in 0..MOST {
         if index >= usize::from(plan.roles_len) {
             break;
@@ -303,12 +298,7 @@ unsafe fn tracked(locks: *mut TaskLocks, address: u64, word: u8) -> u8 {
 /// # Safety
 /// `locks` is a live map value of the current task, its roles read; `words` is part of it.
 #[inline(always)]
-pub(crate) unsafe fn slot(
-    reader: &SlotReader,
-    locks: *mut TaskLocks,
-    context: &Context,
-    words: *mut [u64; 2],
-) -> u8 {
+pub(crate) unsafe fn slot(reader: &SlotReader, locks: *mut TaskLocks, context: &Context, words: *mut [u64; 2]) -> u8 {
     // SAFETY: by the caller.
     unsafe {
         if reader.kind == LOCK_RCU {

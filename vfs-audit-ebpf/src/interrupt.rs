@@ -5,7 +5,9 @@
 //! since the kernel proves it once for each function.
 
 use aya_ebpf::{EbpfContext as _, macros::fentry, programs::FEntryContext};
-use vfs_audit_common::{Control, INTERRUPT_FLAGS_MAX, INTERRUPT_ROLES_MAX, INTERRUPT_SLOTS_MAX, Loss, ObservationKey, TaskLocks};
+use vfs_audit_common::{
+    Control, INTERRUPT_FLAGS_MAX, INTERRUPT_ROLES_MAX, INTERRUPT_SLOTS_MAX, Loss, ObservationKey, TaskLocks,
+};
 
 use crate::{
     callback::{count_in_table, hook_by_address},

@@ -3,12 +3,10 @@
 //! A callback that is watched for sleeping only has no probe at its exit: its frame is over when its return address is no
 //! longer where it was, or something that is called later lies above it.
 
-use aya_ebpf::{
-    EbpfContext, bindings::BPF_ANY, macros::raw_tracepoint, programs::RawTracePointContext,
-};
+use aya_ebpf::{EbpfContext, bindings::BPF_ANY, macros::raw_tracepoint, programs::RawTracePointContext};
 use vfs_audit_common::{
-    HookPlan, Loss, ObservationKey, SLEEP_EVENTS_MAX, SLOTS_MAX, TaskLocks, WATCH_EXIT, WATCH_OBJECTS_MAX,
-    WATCH_SLEEP, WATCH_UNLOCK, WATCHED_MAX, WatchFrame,
+    HookPlan, Loss, ObservationKey, SLEEP_EVENTS_MAX, SLOTS_MAX, TaskLocks, WATCH_EXIT, WATCH_OBJECTS_MAX, WATCH_SLEEP,
+    WATCH_UNLOCK, WATCHED_MAX, WatchFrame,
 };
 
 use crate::{
@@ -47,7 +45,8 @@ unsafe fn drop_returned(locks: *mut TaskLocks, hook: u32, stack_pointer: u64) ->
             if has_exit_probe(top) {
                 // Equal stack pointers: one callback that ends in a jump to another, both still open; unless it is the
                 // same callback again, whose exit was then missed.
-                if (*top).stack_pointer > stack_pointer || ((*top).stack_pointer == stack_pointer && (*top).hook != hook)
+                if (*top).stack_pointer > stack_pointer
+                    || ((*top).stack_pointer == stack_pointer && (*top).hook != hook)
                 {
                     break;
                 }

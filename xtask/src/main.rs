@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use xtask::{audit, bench, build, coverage, setup, stress, test, vm};
+use xtask::{audit, bench, build, coverage, deps, fuzz, limits, setup, stress, test, vm};
 
 /// Set-up, build, VM harness, audit and test of vfs-audit.
 #[derive(Debug, Parser)]
@@ -33,6 +33,12 @@ enum Task {
     Stress(stress::Args),
     /// Run a command in a VM on a kernel of Debian's, or your own.
     Vm(vm::Args),
+    /// Fuzz the parsers of what strangers send, each for a bounded time.
+    Fuzz(fuzz::Args),
+    /// Check what the project is built from: licences, sources, advisories.
+    Deps(deps::Args),
+    /// Write LIMITS.md anew from the rules.
+    Limits(limits::Args),
     /// Build a kernel module, by default the faulty one of the live tests, for a kernel of Debian's.
     Module(xtask::kernel_module::Args),
 }
@@ -64,6 +70,9 @@ fn perform(task: Task) -> Result<i32> {
         Task::Coverage(args) => coverage::run(&args),
         Task::Stress(args) => stress::run(&args),
         Task::Vm(args) => vm::run(&args),
+        Task::Fuzz(args) => fuzz::run(&args),
+        Task::Deps(args) => deps::run(&args),
+        Task::Limits(args) => limits::run(&args).map(|()| 0),
         Task::Module(args) => xtask::kernel_module::run(&args).map(|()| 0),
     }
 }

@@ -2,6 +2,12 @@
 
 use super::parse::{Btf, TypeId, TypeKind};
 
+/// Typedefs and qualifiers around one type, and anonymous structs inside one another, that are followed; no compiler makes
+/// so many, and in damaged BTF they can go round in circles.
+const NESTING_MAX: usize = 32;
+/// Members of one struct that are looked at, those of its anonymous ones included: each can hold all the others again.
+const MEMBERS_MAX: usize = 65_536;
+
 /// One step on the way along members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -27,15 +33,17 @@ pub struct Prototype {
 
 impl Btf {
     /// Follows modifiers, and typedefs too.
-    fn strip(&self, mut id: TypeId) -> TypeId {
-        while let TypeKind::Modifier(to) | TypeKind::Typedef(to) = self.kind(id) {
+    pub(super) fn strip(&self, mut id: TypeId) -> TypeId {
+        for _ in 0..NESTING_MAX {
+            let (TypeKind::Modifier(to) | TypeKind::Typedef(to)) = self.kind(id) else { break };
             id = to;
         }
         id
     }
 
     fn strip_modifiers(&self, mut id: TypeId) -> TypeId {
-        while let TypeKind::Modifier(to) = self.kind(id) {
+        for _ in 0..NESTING_MAX {
+            let TypeKind::Modifier(to) = self.kind(id) else { break };
             id = to;
         }
         id
@@ -43,16 +51,22 @@ impl Btf {
 
     /// The member `name` of struct `id`, through anonymous structs and unions: byte offset and type.
     fn member(&self, id: TypeId, name: &str) -> Option<(u32, TypeId)> {
+        self.member_within(id, name, NESTING_MAX, &mut MEMBERS_MAX.clone())
+    }
+
+    fn member_within(&self, id: TypeId, name: &str, nesting: usize, looks: &mut usize) -> Option<(u32, TypeId)> {
         let TypeKind::Struct(_, members) = self.kind(self.strip(id)) else { return None };
         for member in &members {
+            *looks = looks.checked_sub(1)?;
             let offset = member.bit_offset / 8;
             if member.name == name {
                 return Some((offset, member.type_id));
             }
             if member.name.is_empty()
-                && let Some((inner, type_id)) = self.member(member.type_id, name)
+                && nesting > 0
+                && let Some((inner, type_id)) = self.member_within(member.type_id, name, nesting - 1, looks)
             {
-                return Some((offset + inner, type_id));
+                return Some((offset.checked_add(inner)?, type_id));
             }
         }
         None
@@ -67,7 +81,8 @@ impl Btf {
         let mut offset = 0;
         for name in path {
             let (at, type_id) = self.member(id, name).ok_or_else(|| format!("no field {owner}.{}", path.join(".")))?;
-            offset += at;
+            offset =
+                u32::checked_add(offset, at).ok_or_else(|| format!("{owner}.{} is too far away", path.join(".")))?;
             id = type_id;
         }
         Ok(offset)
@@ -152,12 +167,10 @@ impl Btf {
 
     /// Functions of the kernel proper that take just these arguments (see [`Prototype::arguments`]) and return nothing.
     pub fn functions_taking(&self, arguments: &[String]) -> Vec<String> {
-        let takes = |id: TypeId| match self.kind(id) {
-            TypeKind::Prototype(0, parameters) => {
-                parameters.len() == arguments.len()
-                    && parameters.iter().zip(arguments).all(|(p, wanted)| self.argument_name(*p) == *wanted)
-            }
-            _ => false,
+        let takes = |id: TypeId| {
+            let TypeKind::Prototype(0, parameters) = self.kind(id) else { return false };
+            parameters.len() == arguments.len()
+                && parameters.iter().zip(arguments).all(|(p, wanted)| self.argument_name(*p) == *wanted)
         };
         self.functions().filter(|(_, id)| takes(*id)).map(|(name, _)| name.to_owned()).collect()
     }
@@ -182,7 +195,8 @@ impl Btf {
     fn anonymous_slots(&self, id: TypeId, base: u32) -> Vec<(String, u32, Prototype)> {
         let TypeKind::Struct(_, members) = self.kind(self.strip(id)) else { return Vec::new() };
         let slot = |m: super::parse::Member| {
-            self.prototype(m.type_id).map(|prototype| (m.name, base + m.bit_offset / 8, prototype))
+            self.prototype(m.type_id)
+                .and_then(|prototype| Some((m.name, base.checked_add(m.bit_offset / 8)?, prototype)))
         };
         members.into_iter().filter_map(slot).collect()
     }
@@ -204,10 +218,8 @@ impl Btf {
         let id = self.strip_modifiers(id);
         let TypeKind::Pointer(to) = self.kind(id) else { return self.name(id).to_owned() };
         let to = self.strip_modifiers(to);
-        match self.kind(to) {
-            TypeKind::Pointer(end) => format!("{} *", self.name(self.strip_modifiers(end))),
-            _ => self.name(to).to_owned(),
-        }
+        let TypeKind::Pointer(end) = self.kind(to) else { return self.name(to).to_owned() };
+        format!("{} *", self.name(self.strip_modifiers(end)))
     }
 }
 
@@ -283,6 +295,51 @@ mod tests {
         assert_eq!((slots[0].0.as_str(), slots[0].1), ("op", 24));
         assert_eq!(slots[0].2.arguments, ["inode", "umode_t"]);
         assert_eq!(slots[0].2.result, "int");
+    }
+
+    /// A file of these types over the sample's strings: `list` is string 5, `next` 10, `head` 25.
+    fn of_types(types: &[u32]) -> Btf {
+        let sample = sample().data;
+        let strings_at = 24 + u32::from_le_bytes([sample[12], sample[13], sample[14], sample[15]]) as usize;
+        let strings = &sample[strings_at..];
+        let mut data = vec![0x9f, 0xeb, 1, 0];
+        let bytes = (types.len() * 4) as u32;
+        for word in [24, 0, bytes, bytes, strings.len() as u32] {
+            data.extend_from_slice(&u32::to_le_bytes(word));
+        }
+        data.extend(types.iter().flat_map(|word| word.to_le_bytes()));
+        data.extend(strings);
+        Btf::parse(data, None, "by hand").expect("the types are whole")
+    }
+
+    #[test]
+    fn types_that_go_round_in_circles_have_no_members() {
+        let (list, next) = (5, 10);
+        // struct list { T next; }, where T is const T, and a typedef of a typedef of itself.
+        for circle in [[0, 10 << 24, 2], [0, 8 << 24, 2]] {
+            let btf = of_types(&[[list, 4 << 24 | 1, 8, next, 2, 0].as_slice(), &circle].concat());
+            assert_eq!(btf.walk("list", &["next"]).expect("the member is there").0, [Step::Embedded(0)]);
+            assert!(btf.walk("list", &["next", "head"]).is_err());
+            assert!(btf.value_at("list", &["next"]).is_err(), "it has no width");
+            assert!(btf.slots("list").is_empty());
+        }
+        // struct list { struct list; struct list; … }
+        let anonymous: Vec<u32> = (0..40).flat_map(|_| [0, 1, 0]).collect();
+        let btf = of_types(&[[list, 4 << 24 | 0x28, 8].as_slice(), &anonymous].concat());
+        assert_eq!(btf.offset_of("list", &["head"]), Err("no field list.head".to_owned()));
+    }
+
+    #[test]
+    fn an_offset_beyond_all_bounds_is_none() {
+        let (list, head, far) = (5, 25, u32::MAX);
+        let inner = [0, 4 << 24 | 1, 8, head, 0, far];
+        let outer = [list, 4 << 24 | 1, 8, 0, 1, far];
+        let btf = of_types(&[inner, outer].concat());
+        // Two eighths of 2^32 fit; nine of them do not.
+        assert_eq!(btf.offset_of("list", &["head"]), Ok(far / 8 * 2));
+        let deep: Vec<u32> = (0..9).flat_map(|n| [if n == 8 { list } else { 0 }, 4 << 24 | 1, 8, 0, n, far]).collect();
+        let btf = of_types(&[[0, 4 << 24 | 1, 8, head, 0, far].as_slice(), &deep[6..]].concat());
+        assert!(btf.offset_of("list", &["head"]).is_err());
     }
 
     #[test]

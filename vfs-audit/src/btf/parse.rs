@@ -9,6 +9,8 @@ pub type TypeId = u32;
 
 const MAGIC: u16 = 0xeb9f;
 const HEADER_LEN: usize = 24;
+/// Bytes of one file: a distribution's vmlinux has 5 to 10 MiB.
+const FILE_BYTES_MAX: usize = 256 << 20;
 
 const KIND_INT: u32 = 1;
 const KIND_PTR: u32 = 2;
@@ -132,6 +134,10 @@ impl Btf {
         let strings = (header + word(16)? as usize, word(20)? as usize);
         if type_start + type_len > data.len() || strings.0 + strings.1 > data.len() {
             return Err(damaged(name, "sections reach past its end"));
+        }
+        // Record offsets and string numbers are 32 bits wide; sections overlap at will, so their sum is not bounded by this.
+        if data.len() > FILE_BYTES_MAX {
+            return Err(damaged(name, "larger than any kernel's"));
         }
         let (first_id, first_string) = base.as_ref().map_or((1, 0), |b| (b.next_id(), b.next_string()));
         let mut btf =
@@ -283,12 +289,18 @@ impl Btf {
 
     /// Bytes of a value of type `id`; 0 for what has none.
     pub fn width_of(&self, id: TypeId) -> u32 {
+        let id = self.strip(id);
         match self.kind(id) {
             TypeKind::Int(bytes) | TypeKind::Struct(bytes, _) => bytes,
             TypeKind::Pointer(_) => 8,
-            TypeKind::Typedef(to) | TypeKind::Modifier(to) => self.width_of(to),
             TypeKind::Plain => self.enum_bytes(id),
-            TypeKind::Array(..) | TypeKind::Forward | TypeKind::Function(_) | TypeKind::Prototype(..) => 0,
+            // A typedef or a qualifier is left over where they go round in circles.
+            TypeKind::Typedef(_)
+            | TypeKind::Modifier(_)
+            | TypeKind::Array(..)
+            | TypeKind::Forward
+            | TypeKind::Function(_)
+            | TypeKind::Prototype(..) => 0,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use crate::report::escape;
+use crate::report::{Addresses, escape};
 
 /// An error with a hint.
 #[derive(Debug, thiserror::Error)]
@@ -27,7 +27,7 @@ impl Advice {
     }
 }
 
-/// The error as it is shown: message, causes, hints; safe for a terminal.
+/// The error as it is shown: message, causes, hints; safe for a terminal, without addresses.
 pub(super) fn explain(error: &anyhow::Error) -> String {
     let mut text = String::from("vfs-audit: ");
     let mut hints = Vec::new();
@@ -36,7 +36,7 @@ pub(super) fn explain(error: &anyhow::Error) -> String {
             text.push_str("  because: ");
         }
         for line in cause.to_string().trim_end().lines() {
-            text.push_str(&escape::text(line));
+            text.push_str(&escape::text(&Addresses::Hidden.apply(line)));
             text.push('\n');
         }
         hints.extend(cause.downcast_ref::<Advice>().map(|advice| &advice.hint));
@@ -61,6 +61,15 @@ mod tests {
         assert_eq!(
             explain(&error),
             "vfs-audit: check\n  because: reading run.vfa\n  because: no \\x1b[2J such file\n  hint: record one first\n"
+        );
+    }
+
+    #[test]
+    fn a_kernel_address_in_a_cause_is_hidden() {
+        let error = anyhow::anyhow!("the table at 0xffffffff82001234 cannot be read").context("looking over");
+        assert_eq!(
+            explain(&error),
+            "vfs-audit: looking over\n  because: the table at <address hidden> cannot be read\n"
         );
     }
 }

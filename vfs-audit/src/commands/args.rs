@@ -163,6 +163,9 @@ pub struct ProbesArgs {
     /// Form of the list
     #[arg(long, value_enum, default_value_t = ListFormat::Table)]
     pub format: ListFormat,
+    /// Show kernel addresses that have no symbol
+    #[arg(long)]
+    pub addresses: bool,
 }
 
 /// `doctor`.
@@ -171,6 +174,9 @@ pub struct DoctorArgs {
     /// Form of the answer
     #[arg(long, value_enum, default_value_t = ListFormat::Table)]
     pub format: ListFormat,
+    /// Show kernel addresses, where what was found names some
+    #[arg(long)]
+    pub addresses: bool,
 }
 
 /// What the tasks of a workload can do wrong.
@@ -236,6 +242,8 @@ pub enum RulesCommand {
     List(RulesListArgs),
     /// Explain one rule: what it says, where, what is observed, what that can miss
     Explain(RulesExplainArgs),
+    /// List what a check of each rule can miss, what it can wrongly report, and how it is judged
+    Limits(RulesLimitsArgs),
     /// Prove rule files: every fault of every file, with its place
     #[command(after_help = LINT_EXIT_CODES)]
     Lint(RulesLintArgs),
@@ -284,6 +292,17 @@ pub struct RulesLintArgs {
     /// Directory of rule files
     #[arg(value_name = "DIR")]
     pub directory: PathBuf,
+}
+
+/// `rules limits`.
+#[derive(Clone, Debug, Args)]
+pub struct RulesLimitsArgs {
+    /// Of this rule set only (as elsewhere), instead of all releases
+    #[arg(long = "rules", value_name = "auto|RELEASE|FILE|DIR")]
+    pub rules: Option<String>,
+    /// Form of the page
+    #[arg(long, value_enum, default_value_t = LimitsFormat::Md)]
+    pub format: LimitsFormat,
 }
 
 /// `rules import`.
@@ -436,6 +455,16 @@ pub enum ListFormat {
     Json,
 }
 
+/// Forms of the page of limits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LimitsFormat {
+    /// Markdown
+    #[default]
+    Md,
+    /// For programs
+    Json,
+}
+
 /// A form and a file, with a colon between.
 fn also(text: &str) -> Result<(Format, PathBuf), String> {
     let (form, file) = text.split_once(':').filter(|(_, file)| !file.is_empty()).ok_or("write FORMAT:FILE")?;
@@ -459,40 +488,4 @@ fn duration(text: &str) -> Result<Duration, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::CommandFactory as _;
-
-    use super::*;
-
-    #[test]
-    fn the_command_line_is_well_formed() {
-        Arguments::command().debug_assert();
-    }
-
-    #[test]
-    fn times_are_numbers_with_units() {
-        for (text, millis) in [("30s", 30_000), ("5m", 300_000), ("1h", 3_600_000), ("250ms", 250), ("7", 7_000)] {
-            assert_eq!(duration(text), Ok(Duration::from_millis(millis)));
-        }
-        for text in ["", "s", "0", "0s", "-1s", "1.5s", "1 s", "1d", "99999999999999999999h", "18446744073709551615h"] {
-            assert!(duration(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn a_command_comes_after_two_dashes() {
-        let parsed = Arguments::try_parse_from(["vfs-audit", "run", "--fs", "ext4", "--", "make", "--for"]).unwrap();
-        let Command::Run(run) = parsed.command else { panic!("not run") };
-        assert_eq!(run.extent.command, ["make", "--for"]);
-        assert_eq!(run.filters.fs, ["ext4"]);
-        assert!(Arguments::try_parse_from(["vfs-audit", "run", "make"]).is_err());
-    }
-
-    #[test]
-    fn several_rules_can_be_required_at_once() {
-        let parsed = Arguments::try_parse_from(["vfs-audit", "run", "--require", "a.*", "b", "--strict"]).unwrap();
-        let Command::Run(run) = parsed.command else { panic!("not run") };
-        assert_eq!(run.judging.require, ["a.*", "b"]);
-        assert!(run.judging.strict);
-    }
-}
+mod tests;

@@ -9,7 +9,7 @@ use crate::checker::{Checker, Options};
 use crate::compare::{About, Run, compare, render};
 use crate::observation::Observation;
 use crate::recording::{Header, Reading, Remains};
-use crate::report::{HookStatus, Source};
+use crate::report::{Addresses, HookStatus, Source};
 use crate::rules::Catalogue;
 
 /// A recording with the rules that it is related to.
@@ -40,8 +40,8 @@ pub(super) fn run(args: &CompareArgs) -> anyhow::Result<Exit> {
     }
     let comparison = compare(&runs);
     match args.format {
-        ListFormat::Json => output::print(&(serde_json::to_string_pretty(&comparison)? + "\n"))?,
-        ListFormat::Table => output::print(&render(&comparison))?,
+        ListFormat::Json => output::print_json(&comparison, Addresses::Hidden)?,
+        ListFormat::Table => output::print(&Addresses::Hidden.apply(&render(&comparison)))?,
     }
     let is_incomplete = comparison.runs.iter().any(|run| !run.incomplete.is_empty());
     Ok(match (comparison.deviates(), is_incomplete) {

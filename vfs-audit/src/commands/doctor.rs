@@ -10,7 +10,8 @@ use super::{
     Exit,
     args::{DoctorArgs, ListFormat},
     live,
-    output::print,
+    output::{self, print, print_json},
+    rights,
 };
 use crate::{
     report::escape,
@@ -48,22 +49,28 @@ pub fn run(args: &DoctorArgs) -> anyhow::Result<Exit> {
     let mut findings = Vec::new();
     let can_audit = examine(&kernel.release, &mut findings);
     let diagnosis = Diagnosis { release: kernel.release, can_audit, findings };
+    let addresses = output::addresses(args.addresses);
     match args.format {
-        ListFormat::Json => print(&(serde_json::to_string_pretty(&diagnosis)? + "\n"))?,
-        ListFormat::Table => print(&text(&diagnosis))?,
+        ListFormat::Json => print_json(&diagnosis, addresses)?,
+        ListFormat::Table => print(&addresses.apply(&text(&diagnosis)))?,
     }
     Ok(if can_audit { Exit::Clean } else { Exit::Failed })
 }
 
 /// Goes as far as it can; true when every step worked.
 fn examine(release: &str, findings: &mut Vec<Finding>) -> bool {
-    // SAFETY: the call takes nothing and cannot fail.
-    let is_root = unsafe { libc::geteuid() } == 0;
+    let lacking = rights::lacking().unwrap_or_else(|error| vec![format!("what is not known: {error:#}")]);
+    let may_audit = lacking.is_empty() && rights::require("auditing").is_ok();
     let mut find = |what, ok, found: String| findings.push(Finding { what, ok, found });
-    find("rights", is_root, if is_root { "root" } else { "not root: run it with sudo" }.to_owned());
+    let found = if may_audit {
+        "all capabilities that it takes".to_owned()
+    } else {
+        format!("lacks {}; run it with sudo", lacking.join(", "))
+    };
+    find("rights", may_audit, found);
     let rules = Catalogue::for_kernel(release);
     find("rules", true, format!("{rules}, the nearest document to {release}"));
-    if !is_root {
+    if !may_audit {
         return false;
     }
     let catalogue = match Catalogue::load(rules) {

@@ -17,7 +17,7 @@ use vfs_audit_common::Stat;
 use super::{
     Advice,
     args::{self, Extent, Filters, LiveFilters},
-    mounts, note,
+    mounts, note, rights,
 };
 use crate::{
     kernel::KernelRelease,
@@ -43,19 +43,6 @@ pub(super) struct Outcome {
     pub(super) tracker: Tracker,
     pub(super) timing: Timing,
     pub(super) incomplete: Vec<String>,
-}
-
-/// Root is needed; said before anything else is tried.
-///
-/// # Errors
-/// We are not root.
-pub(super) fn require_root(what: &str) -> anyhow::Result<()> {
-    // SAFETY: the call takes nothing and cannot fail.
-    if unsafe { libc::geteuid() } == 0 {
-        return Ok(());
-    }
-    let hint = "run it as root (`sudo vfs-audit …`); `vfs-audit check FILE` judges a recording without";
-    Err(Advice::new(format!("{what} the live kernel needs root"), hint).into())
 }
 
 /// The running kernel.
@@ -165,6 +152,7 @@ async fn until_the_end(
         incomplete.push(format!("the command could not be started: {error}"));
         return Ok((Some(AuditedCommand { argv, exit_code: Some(CANNOT_START) }), incomplete));
     }
+    give_up_rights(session, child.is_some())?;
     let mut tick = tokio::time::interval(TEND_EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let end = tokio::time::sleep(extent.duration.unwrap_or(Duration::from_secs(u64::from(u32::MAX))));
@@ -190,11 +178,28 @@ async fn until_the_end(
     };
     if let Some(Ok(mut child)) = child.filter(|_| exit_code.is_none()) {
         // Our own child, by its handle; it may have ended by itself meanwhile.
-        let _ = child.start_kill();
-        let _ = child.wait().await;
+        match child.start_kill() {
+            Ok(()) => drop(child.wait().await),
+            // It runs as somebody else, and we may not: waiting for it could take forever.
+            Err(error) => note(&format!("the command could not be ended and goes on: {error}")),
+        }
     }
     let command = (!argv.is_empty()).then_some(AuditedCommand { argv, exit_code });
     Ok((command, incomplete))
+}
+
+/// Everything is attached and the command, which has the caller's rights, runs: what is not needed from here on is given up.
+///
+/// # Errors
+/// Something could not be given up.
+fn give_up_rights(session: &Session, has_command: bool) -> anyhow::Result<()> {
+    let mut also = Vec::new();
+    // For the callbacks of modules that are loaded later.
+    also.extend((session.backend() == Some(Backend::Fentry)).then_some(rights::SYS_ADMIN));
+    also.extend(has_command.then_some(rights::KILL));
+    let kept = rights::give_up(&also)?;
+    note(&format!("capabilities kept: {}; all others are given up", kept.join(", ")));
+    Ok(())
 }
 
 /// One look; what fails is a reason for incompleteness, once.

@@ -4,12 +4,14 @@ mod advice;
 pub mod args;
 mod check;
 mod compare;
+mod destination;
 pub mod doctor;
 mod live;
 mod mounts;
 pub mod output;
 pub mod probes;
 mod reference;
+mod rights;
 mod rules;
 pub mod run;
 pub mod selection;
@@ -18,6 +20,8 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use args::{Arguments, Command};
+
+use crate::report::{Addresses, escape};
 
 pub use crate::report::Exit;
 pub use advice::Advice;
@@ -45,10 +49,11 @@ fn dispatch(command: &Command) -> anyhow::Result<Exit> {
     }
 }
 
-/// A line of progress or log, on stderr.
+/// A line of progress or log, on stderr; addresses never stand in one.
 pub fn note(text: &str) {
+    let text = Addresses::Hidden.apply(text);
     // Nobody is left to tell when stderr is gone.
-    let _ = writeln!(std::io::stderr(), "vfs-audit: {}", crate::report::escape::text(text));
+    let _ = writeln!(std::io::stderr(), "vfs-audit: {}", escape::text(&text));
 }
 
 fn complain(error: &anyhow::Error) {

@@ -1,18 +1,19 @@
 //! Where results go: stdout or a file, in the form that was asked for.
 
-use std::fs::File;
 use std::io::{self, IsTerminal as _, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
+use serde::Serialize;
 
 use super::args::{Format, Judging, Output};
+use super::destination::Destination;
 use super::{Advice, Exit, note};
 use crate::report::baseline::Baseline;
 use crate::report::date::Date;
 use crate::report::{
-    Addresses, Report, Style, Terms, exit_code, render_json, render_json_lines, render_junit, render_ktap,
+    Addresses, Report, Style, Terms, escape, exit_code, render_json, render_json_lines, render_junit, render_ktap,
     render_sarif, render_table,
 };
 
@@ -32,6 +33,15 @@ pub fn print(text: &str) -> anyhow::Result<()> {
     }
 }
 
+/// Prints a result as JSON, through the same place as every report.
+///
+/// # Errors
+/// Stdout cannot be written.
+pub fn print_json<T: Serialize + ?Sized>(value: &T, addresses: Addresses) -> anyhow::Result<()> {
+    let text = escape::json(&value).context("putting the result into JSON")?;
+    print(&(addresses.apply(&text).into_owned() + "\n"))
+}
+
 /// Whether kernel addresses may leave, as a flag says.
 pub fn addresses(shown: bool) -> Addresses {
     if shown { Addresses::Shown } else { Addresses::Hidden }
@@ -43,6 +53,7 @@ pub struct Conclusion<'a> {
     judging: &'a Judging,
     output: &'a Output,
     baseline: Option<(Baseline, String)>,
+    opened: Vec<Destination>,
 }
 
 impl<'a> Conclusion<'a> {
@@ -52,26 +63,54 @@ impl<'a> Conclusion<'a> {
     /// The baseline cannot be read.
     pub fn prepare(judging: &'a Judging, output: &'a Output) -> anyhow::Result<Self> {
         let baseline = judging.baseline.as_deref().map(read_baseline).transpose()?;
-        Ok(Self { judging, output, baseline })
+        Ok(Self { judging, output, baseline, opened: Vec::new() })
+    }
+
+    /// Opens every file that is written at the end, for a run that gives up the rights to do so before.
+    ///
+    /// # Errors
+    /// One cannot be opened.
+    pub fn open(mut self) -> anyhow::Result<Self> {
+        let also = self.output.also.iter().map(|(_, path)| path);
+        for path in self.output.file.iter().chain(also).chain(&self.judging.write_baseline) {
+            let hint = "name a file in a directory that exists and can be written";
+            let what = || format!("opening {} for writing", path.display());
+            self.opened.push(Destination::open(path).map_err(|error| Advice::new(what(), hint).because(error))?);
+        }
+        Ok(self)
     }
 
     /// Ends a run: marks what is known, says what is incomplete, writes the report and the new baseline.
     ///
     /// # Errors
     /// A result cannot be written.
-    pub fn conclude(self, mut report: Report) -> anyhow::Result<Exit> {
+    pub fn conclude(mut self, mut report: Report) -> anyhow::Result<Exit> {
         let today = today();
         let baseline = self.baseline.as_ref().map(|(baseline, name)| (baseline, name.as_str(), today));
         report.redact(addresses(self.output.addresses));
         report.conclude(&Terms { require: &self.judging.require, baseline });
-        write(&report, self.output)?;
+        match &self.output.file {
+            Some(path) => self.write(path, &render(&report, self.output.format, style(false))?, "the report")?,
+            None => print(&render(&report, self.output.format, style(io::stdout().is_terminal()))?)?,
+        }
         for (format, path) in &self.output.also {
-            write_file(&render(&report, *format, style(false))?, path)?;
+            self.write(path, &render(&report, *format, style(false))?, "the report")?;
         }
         if let Some(path) = &self.judging.write_baseline {
-            write_baseline(&report, path, today)?;
+            let baseline = Baseline::of(&report, today);
+            self.write(path, &baseline.to_toml()?, "the baseline")?;
+            note(&format!("baseline of {} violations in {}: give each its reason", baseline.len(), path.display()));
         }
         Ok(exit_code(&report))
+    }
+
+    /// To the file that was opened for it, if one was.
+    fn write(&mut self, path: &PathBuf, text: &str, what: &str) -> anyhow::Result<()> {
+        let opened = self.opened.iter().position(|destination| destination.path() == path);
+        let destination = opened.map_or_else(|| Destination::open(path), |place| Ok(self.opened.remove(place)));
+        destination
+            .and_then(|destination| destination.write(text))
+            .with_context(|| format!("writing {what} to {}", path.display()))
     }
 }
 
@@ -81,28 +120,6 @@ fn read_baseline(path: &Path) -> anyhow::Result<(Baseline, String)> {
     let text = std::fs::read_to_string(path).map_err(|error| Advice::new(what(), hint).because(error))?;
     let baseline = Baseline::parse(&text).with_context(what)?;
     Ok((baseline, path.display().to_string()))
-}
-
-fn write_baseline(report: &Report, path: &Path, today: Date) -> anyhow::Result<()> {
-    let baseline = Baseline::of(report, today);
-    std::fs::write(path, baseline.to_toml()?).with_context(|| format!("writing the baseline {}", path.display()))?;
-    note(&format!("baseline of {} violations in {}: give each its reason", baseline.len(), path.display()));
-    Ok(())
-}
-
-/// The report to where it was asked for.
-fn write(report: &Report, output: &Output) -> anyhow::Result<()> {
-    let to_terminal = output.file.is_none() && io::stdout().is_terminal();
-    let text = render(report, output.format, style(to_terminal))?;
-    match &output.file {
-        Some(path) => write_file(&text, path),
-        None => print(&text),
-    }
-}
-
-fn write_file(text: &str, path: &Path) -> anyhow::Result<()> {
-    let written = File::create(path).and_then(|mut file| file.write_all(text.as_bytes()));
-    written.with_context(|| format!("writing the report to {}", path.display()))
 }
 
 fn render(report: &Report, format: Format, style: Style) -> anyhow::Result<String> {

@@ -6,8 +6,8 @@ use super::{
     Exit,
     args::{ListFormat, ProbesArgs},
     live,
-    output::print,
-    selection,
+    output::{self, print, print_json},
+    rights, selection,
 };
 use crate::report::{HookStatus, escape};
 
@@ -16,15 +16,16 @@ use crate::report::{HookStatus, escape};
 /// # Errors
 /// The kernel cannot be audited, or stdout cannot be written.
 pub fn run(args: &ProbesArgs) -> anyhow::Result<Exit> {
-    live::require_root("looking over")?;
+    rights::require("looking over")?;
     let kernel = live::kernel()?;
     let catalogue = selection::catalogue(&args.rules, &kernel.release)?;
     selection::prove(&catalogue, &args.filters, &[])?;
     let session = live::prepare(&catalogue, &args.filters, &args.live, true)?;
     let rows = live::hook_statuses(&session, &BTreeMap::new());
+    let addresses = output::addresses(args.addresses);
     match args.format {
-        ListFormat::Json => print(&(serde_json::to_string_pretty(&rows)? + "\n"))?,
-        ListFormat::Table => print(&table(&rows, &session.plans().unreadable))?,
+        ListFormat::Json => print_json(&rows, addresses)?,
+        ListFormat::Table => print(&addresses.apply(&table(&rows, &session.plans().unreadable)))?,
     }
     Ok(Exit::Clean)
 }

@@ -3,6 +3,7 @@
 mod diff;
 mod explain;
 mod import;
+mod limits;
 mod lint;
 mod list;
 
@@ -19,6 +20,7 @@ pub(super) fn run(command: &RulesCommand) -> anyhow::Result<Exit> {
     match command {
         RulesCommand::List(args) => list::run(args),
         RulesCommand::Explain(args) => explain::run(args),
+        RulesCommand::Limits(args) => limits::run(args),
         RulesCommand::Lint(args) => lint::run(args),
         RulesCommand::Import(args) => import::run(args),
         RulesCommand::Diff(args) => diff::run(args),
@@ -32,7 +34,12 @@ fn catalogue(source: &RuleSource) -> anyhow::Result<Catalogue> {
 
 /// A result as JSON, one line end at its end.
 fn json<T: serde::Serialize + ?Sized>(value: &T) -> anyhow::Result<String> {
-    Ok(serde_json::to_string_pretty(value)? + "\n")
+    Ok(escape::json(&value)? + "\n")
+}
+
+/// The same of a page whose backslashes are its own markup.
+fn escaped_lines(page: &str) -> String {
+    page.split_inclusive('\n').map(|line| escape::hazardous(line.trim_end_matches('\n')).into_owned() + "\n").collect()
 }
 
 /// Lines that may hold a file's own text, each made safe for a terminal.

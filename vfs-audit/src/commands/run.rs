@@ -2,36 +2,38 @@
 
 use std::{collections::BTreeMap, fs::File, path::Path};
 
-use anyhow::Context as _;
-
 use super::{
     Advice, Exit,
-    args::{RecordArgs, RunArgs},
+    args::{Filters, RecordArgs, RunArgs},
     live::{self, Outcome},
     note,
     output::{self, Conclusion},
-    selection,
+    rights, selection,
 };
 use crate::{
     checker::{Checker, Findings, Options},
     observation::Point,
-    recording::{End, Header, Writer},
-    report::{ByFileSystem, HookState, HookStatus, Report, Source},
+    recording::{self, End, Header, Writer},
+    report::{Addresses, ByFileSystem, HookState, HookStatus, Report, Source},
     rules::{Catalogue, Op, Table},
     tracer::Plans,
 };
+
+/// Observations after which a recording's block is closed: so many may be lost when there is no room for more.
+const FLUSH_EVERY: u64 = 32;
 
 /// Audits the live kernel.
 ///
 /// # Errors
 /// What was asked for does not exist, or the kernel cannot be audited.
 pub fn run(args: &RunArgs) -> anyhow::Result<Exit> {
-    live::require_root("auditing")?;
+    rights::require("auditing")?;
     let conclusion = Conclusion::prepare(&args.judging, &args.output)?;
     let kernel = live::kernel()?;
     let catalogue = selection::catalogue(&args.rules, &kernel.release)?;
     selection::prove(&catalogue, &args.filters, &args.judging.require)?;
     let mut session = live::prepare(&catalogue, &args.filters, &args.live, args.judging.strict)?;
+    let conclusion = conclusion.open()?;
     let mut outcome = live::observe(&mut session, &catalogue, &args.live, &args.extent)?;
     let options = Options { strict: args.judging.strict, missing: session.plans().unreadable.clone() };
     let mut checker = Checker::new(&catalogue, options);
@@ -94,7 +96,7 @@ fn unplanned(catalogue: &Catalogue, plans: &Plans) -> Vec<HookStatus> {
 /// # Errors
 /// As with [`run`], or the file cannot be written.
 pub fn record(args: &RecordArgs) -> anyhow::Result<Exit> {
-    live::require_root("recording")?;
+    rights::require("recording")?;
     let kernel = live::kernel()?;
     let catalogue = selection::catalogue(&args.rules, &kernel.release)?;
     selection::prove(&catalogue, &args.filters, &[])?;
@@ -111,10 +113,27 @@ pub fn record(args: &RecordArgs) -> anyhow::Result<Exit> {
         hooks: outcome.hooks.clone(),
         missing: session.plans().unreadable.clone(),
     };
-    let what = || format!("writing the recording {}", args.file.display());
-    let mut writer = Writer::create(file, &header, output::addresses(args.addresses)).with_context(what)?;
-    for observation in outcome.brought.observations.iter().filter(|observation| args.filters.wants(observation)) {
-        writer.push(observation).with_context(what)?;
+    let addresses = output::addresses(args.addresses);
+    let written = write(file, &header, addresses, outcome, &args.filters);
+    let (observations, lost) = written.map_err(|error| cannot_write(&args.file, error))?;
+    note(&format!("{observations} observations in {}; `vfs-audit check {0}` judges them", args.file.display()));
+    Ok(if lost == 0 { Exit::Clean } else { Exit::Incomplete })
+}
+
+/// Writes the recording; returns how many observations it has, and how much was lost.
+fn write(
+    file: File,
+    header: &Header,
+    addresses: Addresses,
+    outcome: Outcome,
+    filters: &Filters,
+) -> Result<(u64, u64), recording::Error> {
+    let mut writer = Writer::create(file, header, addresses)?;
+    for observation in outcome.brought.observations.iter().filter(|observation| filters.wants(observation)) {
+        writer.push(observation)?;
+        if writer.observations().is_multiple_of(FLUSH_EVERY) {
+            writer.flush()?;
+        }
     }
     let observations = writer.observations();
     let lost = outcome.loss.total;
@@ -126,9 +145,13 @@ pub fn record(args: &RecordArgs) -> anyhow::Result<Exit> {
         tracker: outcome.tracker,
         incomplete: outcome.incomplete,
     };
-    writer.finish(&end).with_context(what)?;
-    note(&format!("{observations} observations in {}; `vfs-audit check {0}` judges them", args.file.display()));
-    Ok(if lost == 0 { Exit::Clean } else { Exit::Incomplete })
+    writer.finish(&end)?;
+    Ok((observations, lost))
+}
+
+fn cannot_write(path: &Path, error: recording::Error) -> Advice {
+    let hint = "what was written until then stays readable: `vfs-audit check` says what of it is missing";
+    Advice::new(format!("writing the recording {}", path.display()), hint).because(error)
 }
 
 fn create(path: &Path) -> anyhow::Result<File> {

@@ -6,7 +6,7 @@ use super::bytes::put_number;
 use super::frame::{HEAD_BYTES, Head, Kind, PACKING_NONE};
 use super::{Damage, End, Error, FORMAT_VERSION, Header, Reader, Reading, Remains, Writer};
 use crate::observation::{Example, Held, LockEvidence, LockReading, Observation, Point, Route, Task, Tracked, Word};
-use crate::report::{Addresses, KernelInfo, Loss, Source};
+use crate::report::{Addresses, HookState, HookStatus, KernelInfo, Loss, Source};
 
 fn header() -> Header {
     Header {
@@ -121,6 +121,31 @@ fn addresses_are_recorded_only_when_asked_for() {
         writer.push(&bare).unwrap();
         let (_, found, _) = read_all(&writer.finish(&end()).unwrap(), Reading::Each).unwrap();
         assert_eq!(found[0].caller, caller);
+    }
+}
+
+#[test]
+fn header_and_end_hide_addresses_too() {
+    let hook = HookStatus {
+        op: "inode_operations.create".into(),
+        callback: "0xffffffff81234567".into(),
+        fs: "ext4".into(),
+        probe: "kprobe".into(),
+        state: HookState::Attached,
+        reason: String::new(),
+        count: 1,
+    };
+    let header = Header { hooks: vec![hook.clone()], ..header() };
+    let end = End { hooks: vec![hook], incomplete: vec!["a table at ffffffff82345678".into()], ..end() };
+    for (addresses, callback, incomplete) in [
+        (Addresses::Hidden, "<address hidden>", "a table at <address hidden>"),
+        (Addresses::Shown, "0xffffffff81234567", "a table at ffffffff82345678"),
+    ] {
+        let bytes = Writer::create(Vec::new(), &header, addresses).unwrap().finish(&end).unwrap();
+        let (found, _, remains) = read_all(&bytes, Reading::Each).unwrap();
+        let end = remains.end.unwrap();
+        assert_eq!(found.unwrap().hooks[0].callback, callback);
+        assert_eq!((end.hooks[0].callback.as_str(), end.incomplete[0].as_str()), (callback, incomplete));
     }
 }
 

@@ -8,7 +8,7 @@ use super::encode::Block;
 use super::frame::{Head, Kind, PACKING_LZ4, PACKING_NONE};
 use super::{End, Error, FORMAT_VERSION, FRAME_BYTES_MAX, Header};
 use crate::observation::Observation;
-use crate::report::Addresses;
+use crate::report::{Addresses, escape};
 
 /// A recording that is being written.
 ///
@@ -18,6 +18,7 @@ use crate::report::Addresses;
 pub struct Writer<W: Write> {
     out: W,
     block: Block,
+    addresses: Addresses,
     sequence: u32,
     written: u64,
     raw: Vec<u8>,
@@ -25,13 +26,14 @@ pub struct Writer<W: Write> {
 }
 
 impl<W: Write> Writer<W> {
-    /// Starts a recording with its header. Kernel addresses in observations are hidden unless asked for.
+    /// Starts a recording with its header. Kernel addresses are hidden unless asked for, wherever they stand.
     ///
     /// # Errors
     /// The output cannot be written, or the header does not fit a frame.
     pub fn create(out: W, header: &Header, addresses: Addresses) -> Result<Self, Error> {
         let block = Block::new(addresses);
-        let mut writer = Self { out, block, sequence: 0, written: 0, raw: Vec::new(), packed: Vec::new() };
+        let (raw, packed) = (Vec::new(), Vec::new());
+        let mut writer = Self { out, block, addresses, sequence: 0, written: 0, raw, packed };
         writer.write_json(Kind::Header, header, "header")?;
         writer.out.flush()?;
         Ok(writer)
@@ -85,7 +87,9 @@ impl<W: Write> Writer<W> {
     }
 
     fn write_json<T: Serialize>(&mut self, kind: Kind, value: &T, part: &'static str) -> Result<(), Error> {
-        self.raw = serde_json::to_vec(value).map_err(|source| Error::Encode { part, source })?;
+        let text = escape::json_line(value).map_err(|source| Error::Encode { part, source })?;
+        // An address stands in strings only, and what hides it needs no escape.
+        self.raw = self.addresses.apply(&text).into_owned().into_bytes();
         if self.raw.len() > FRAME_BYTES_MAX {
             return Err(Error::TooLarge { part: format!("the recording's {part}"), what: "it does not fit a frame" });
         }

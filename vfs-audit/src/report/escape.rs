@@ -1,7 +1,8 @@
 //! The one place where text from outside (file, task and module names) is made safe to show.
 //!
 //! A name can hold terminal escapes, line breaks and bidirectional controls; none of them may act on the terminal, the
-//! file or the page that shows the report. Text forms escape through [`text`], JSON forms through [`json`].
+//! file or the page that shows the report. Text forms escape through [`text`], JSON forms through [`json`]: no other place in
+//! the program makes JSON, which a test watches over.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -16,7 +17,14 @@ pub fn is_hazardous(c: char) -> bool {
         || matches!(c,
             '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180e}'
             | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}'
-            | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
+            | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e0fff}')
+        || is_no_character(c)
+}
+
+/// Code points that stand for no character; XML does not allow two of them.
+fn is_no_character(c: char) -> bool {
+    matches!(u32::from(c), 0xfdd0..=0xfdef) || u32::from(c) & 0xfffe == 0xfffe
 }
 
 /// The text with each hazardous character as `\xNN` or `\u{NNNN}`, and each backslash doubled, so that it can be told
@@ -28,6 +36,18 @@ pub fn text(raw: &str) -> Cow<'_, str> {
     let mut out = String::with_capacity(raw.len() + 8);
     for c in raw.chars() {
         push_escaped(&mut out, c);
+    }
+    Cow::Owned(out)
+}
+
+/// The same with backslashes as they are, for markup that has escapes of its own.
+pub fn hazardous(raw: &str) -> Cow<'_, str> {
+    if !raw.chars().any(is_hazardous) {
+        return Cow::Borrowed(raw);
+    }
+    let mut out = String::with_capacity(raw.len() + 8);
+    for c in raw.chars() {
+        if c == '\\' { out.push(c) } else { push_escaped(&mut out, c) }
     }
     Cow::Owned(out)
 }
@@ -191,5 +211,16 @@ mod tests {
     #[test]
     fn xml_text_can_neither_open_nor_close_anything() {
         assert_eq!(xml("a<b>&'\"\u{1}"), "a&lt;b&gt;&amp;&apos;&quot;\\x01");
+    }
+
+    /// XML 1.0, production 2: the only characters that a document may hold.
+    #[test]
+    fn xml_text_holds_only_what_xml_allows() {
+        let allowed =
+            |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..);
+        for c in '\0'..=char::MAX {
+            let shown = xml(&c.to_string());
+            assert!(shown.chars().all(allowed) && !shown.contains(['<', '>', '"', '\'']), "{c:?}: {shown}");
+        }
     }
 }

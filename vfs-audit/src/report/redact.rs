@@ -1,12 +1,15 @@
 //! Kernel addresses in text: hidden unless the user asks for them.
 //!
 //! Symbols with offsets say where; a raw address says in addition where the kernel was loaded, which is nobody's
-//! business outside the host. It does not look at numbers that are not written with `0x`.
+//! business outside the host. It looks at numbers written with `0x`, and at sixteen hex digits that can be nothing but a
+//! kernel address; not at decimal ones.
 
 use std::borrow::Cow;
 
 /// Hex digits from which on a number is taken for an address and not for an offset or a mask.
 const ADDRESS_DIGITS_MIN: usize = 9;
+/// Digits of a pointer as the kernel prints it.
+const POINTER_DIGITS: usize = 16;
 /// What stands in place of a hidden address.
 const HIDDEN: &str = "<address hidden>";
 
@@ -52,19 +55,39 @@ fn hide(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// The first `0x…` that is long enough to be an address.
+/// The first number that is an address: `0x…` of enough digits, or a kernel pointer as the kernel prints it.
 fn find_address(text: &str) -> Option<std::ops::Range<usize>> {
+    let bytes = text.as_bytes();
     let mut from = 0;
-    while let Some(found) = text[from..].find("0x") {
-        let start = from + found;
-        let digits = text[start + 2..].bytes().take_while(u8::is_ascii_hexdigit).count();
-        let end = start + 2 + digits;
-        if digits >= ADDRESS_DIGITS_MIN {
-            return Some(start..end);
+    while from < bytes.len() {
+        let digits = bytes[from..].iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+        let end = from + digits;
+        if digits == 0 {
+            from += 1;
+        } else if bytes[..from].ends_with(b"0x") || bytes[..from].ends_with(b"0X") {
+            if digits >= ADDRESS_DIGITS_MIN {
+                return Some(from - 2..end);
+            }
+            from = end;
+        } else if &bytes[from..end] == b"0" && bytes.get(end).is_some_and(|byte| matches!(byte, b'x' | b'X')) {
+            from = end + 1;
+        } else if is_kernel_pointer(&bytes[from..end]) {
+            return Some(from..end);
+        } else {
+            from = end;
         }
-        from = end;
     }
     None
+}
+
+/// Sixteen digits of the upper half of the address space, as `%px` prints them: `ffff8…` to `fffff…`.
+fn is_kernel_pointer(digits: &[u8]) -> bool {
+    let is_high = |digit: &u8| matches!(digit, b'8' | b'9' | b'a'..=b'f' | b'A'..=b'F');
+    digits.len() == POINTER_DIGITS
+        && digits[..4].eq_ignore_ascii_case(b"ffff")
+        && is_high(&digits[4])
+        // Not `-1` and the like.
+        && !digits.iter().all(|digit| digit.eq_ignore_ascii_case(&b'f'))
 }
 
 #[cfg(test)]
@@ -82,6 +105,17 @@ mod tests {
     fn every_address_of_a_text_is_hidden() {
         let text = "0xffff888012345678,0x10,0xFFFF888012345678é";
         assert_eq!(Addresses::Hidden.apply(text), "<address hidden>,0x10,<address hidden>é");
+    }
+
+    #[test]
+    fn an_address_without_prefix_is_hidden_and_a_fingerprint_is_not() {
+        let text =
+            "at ffffffff81234567, ffff888012345678; 5c0e1f3a9b7d2468 ffffffffffffffff 0xffff888012345678x ffff888";
+        assert_eq!(
+            Addresses::Hidden.apply(text),
+            "at <address hidden>, <address hidden>; 5c0e1f3a9b7d2468 ffffffffffffffff <address hidden>x ffff888"
+        );
+        assert_eq!(Addresses::Hidden.apply("0X123456789"), "<address hidden>");
     }
 
     #[test]

@@ -6,9 +6,9 @@ use serde::Serialize;
 
 use super::{
     GLOBAL_ROLE,
-    fact::FactReader,
+    limits::{self, Limit},
     listing::{ListedRule, listed},
-    model::{Catalogue, Fact, LockClass, LockKind, Op, Read, Rule, Standing},
+    model::{Catalogue, Fact, Op, Read, Rule, Standing},
 };
 use crate::checker::{Options, Violation, Want, check, sample};
 
@@ -24,6 +24,8 @@ pub struct Explanation {
     pub witnesses: Vec<String>,
     /// What a check of it can miss.
     pub misses: Vec<String>,
+    /// What a check of it can wrongly report.
+    pub misreports: Vec<String>,
     /// A report of an invented violation; empty when nothing can break the rule.
     pub example: String,
 }
@@ -31,12 +33,16 @@ pub struct Explanation {
 /// Explains a rule by its id.
 pub fn explain(catalogue: &Catalogue, id: &str) -> Option<Explanation> {
     let (table, op, rule) = catalogue.rule(id)?;
+    let in_full = |limit: Limit| limit.text.to_owned();
+    let besides = (!rule.misses.is_empty()).then(|| rule.misses.clone()).into_iter();
+    let misreports = if rule.requires.is_empty() { Vec::new() } else { limits::misreports(catalogue, op, rule) };
     let not_observable_live = catalogue.not_observable_live().remove(id);
     Some(Explanation {
         rule: ListedRule { not_observable_live, ..listed(catalogue, table, op, rule) },
         observed: observed(op, rule),
-        witnesses: classes(catalogue, rule).into_iter().map(witness).collect(),
-        misses: misses(catalogue, op, rule),
+        witnesses: limits::witnesses(catalogue, rule),
+        misses: besides.chain(limits::misses(catalogue, op, rule).into_iter().map(in_full)).collect(),
+        misreports: misreports.into_iter().map(in_full).collect(),
         example: example(catalogue, rule).unwrap_or_default(),
     })
 }
@@ -65,61 +71,6 @@ fn is_read(op: &Op, rule: &Rule, wanted: &str) -> bool {
         Read::Lock { role, .. } => role == wanted,
         Read::Fact(name) => fact(op, name).is_some_and(|fact| fact.reader.roles().contains(&wanted)),
     })
-}
-
-/// The lock classes that a rule reads.
-fn classes<'c>(catalogue: &'c Catalogue, rule: &Rule) -> Vec<&'c LockClass> {
-    let mut classes: Vec<&LockClass> = Vec::new();
-    for read in rule.reads() {
-        let Read::Lock { lock, .. } = read else { continue };
-        if let Some(class) = catalogue.locks.get(lock)
-            && !classes.iter().any(|known| known.name == class.name)
-        {
-            classes.push(class);
-        }
-    }
-    classes
-}
-
-fn witness(class: &LockClass) -> String {
-    let how = match class.kind {
-        LockKind::Rwsem => "its count and owner, and the task's held-lock table",
-        LockKind::Mutex => "its owner, and the task's held-lock table",
-        LockKind::Spinlock => "its value, which knows no owner",
-        LockKind::Seqlock => "its sequence and its spinlock, which know no owner",
-        LockKind::PageLock => "PG_locked in its flags, which knows no owner",
-        LockKind::BufferLock => "BH_Lock in its state, which knows no owner",
-        LockKind::PercpuRwsem => "its counters, and the task's held-lock table",
-        LockKind::Rcu => "the task's RCU nesting",
-        LockKind::Gone => return format!("{}: none, it is gone: {}", class.name, class.gone),
-    };
-    format!("{}: {how}", class.name)
-}
-
-fn misses(catalogue: &Catalogue, op: &Op, rule: &Rule) -> Vec<String> {
-    let mut lines = Vec::new();
-    if !rule.misses.is_empty() {
-        lines.push(rule.misses.clone());
-    }
-    let kinds: Vec<_> = classes(catalogue, rule).into_iter().map(|class| class.kind).collect();
-    if kinds.iter().any(|kind| matches!(kind, LockKind::Rwsem | LockKind::PercpuRwsem)) {
-        lines.push("a release that was not seen, while other tasks hold the lock shared".to_owned());
-    }
-    let ownerless = |kind: &LockKind| {
-        matches!(kind, LockKind::Spinlock | LockKind::Seqlock | LockKind::PageLock | LockKind::BufferLock)
-    };
-    if kinds.iter().any(ownerless) && rule.misses.is_empty() {
-        lines.push("a lock that another task happens to hold: it has no owner to compare".to_owned());
-    }
-    let called = |name: &str| {
-        let reader = fact(op, name).map(|fact| &fact.reader);
-        matches!(reader, Some(FactReader::Called(_) | FactReader::Order(..) | FactReader::EventuallyCalled(_)))
-    };
-    if rule.reads().into_iter().any(|read| matches!(read, Read::Fact(name) if called(name))) {
-        lines.push("a function that the compiler has inlined".to_owned());
-    }
-    lines.push("calls that do not come through the operations table: they are set apart".to_owned());
-    lines
 }
 
 /// The report of the smallest invented observation that breaks the rule and no other.
@@ -164,6 +115,7 @@ impl fmt::Display for Explanation {
         section(formatter, "Observed", &self.observed)?;
         section(formatter, "Witnesses", &self.witnesses)?;
         section(formatter, "What this can miss", &self.misses)?;
+        section(formatter, "What this can wrongly report", &self.misreports)?;
         let example: Vec<_> = self.example.lines().map(str::to_owned).collect();
         section(formatter, "Example report", &example)
     }

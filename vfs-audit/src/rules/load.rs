@@ -21,7 +21,7 @@ impl Catalogue {
     /// # Errors
     /// An unknown release. The embedded files themselves are free of faults: a test loads every release.
     pub fn load(release: &str) -> Result<Self, LoadError> {
-        from_files(&embedded_files(), release)
+        from_files(&Self::embedded_files(), release)
     }
 
     /// The rule sets of all releases from the files in the binary, oldest first.
@@ -29,7 +29,7 @@ impl Catalogue {
     /// # Errors
     /// None: the embedded files are free of faults, as a test proves.
     pub fn load_all() -> Result<Vec<Self>, LoadError> {
-        all_from_files(&embedded_files())
+        all_from_files(&Self::embedded_files())
     }
 
     /// The rule set of a release from a directory of rule files.
@@ -38,6 +38,19 @@ impl Catalogue {
     /// An unknown release, an unreadable file, or every fault of every file.
     pub fn load_from(directory: &Path, release: &str) -> Result<Self, LoadError> {
         from_files(&read_directory(directory)?, release)
+    }
+
+    /// The rule set of a release from the texts of rule files.
+    ///
+    /// # Errors
+    /// An unknown release, or every fault of every file.
+    pub fn load_texts(files: &[SourceFile], release: &str) -> Result<Self, LoadError> {
+        from_files(files, release)
+    }
+
+    /// The rule files in the binary.
+    pub fn embedded_files() -> Vec<SourceFile> {
+        embedded::FILES.iter().map(|(name, text)| SourceFile { name: (*name).into(), text: (*text).into() }).collect()
     }
 
     /// Every fault of every file of a directory, in all releases; empty when there is none.
@@ -57,10 +70,6 @@ impl Catalogue {
     pub fn for_kernel(uname: &str) -> &'static str {
         Release::for_kernel(uname).name()
     }
-}
-
-fn embedded_files() -> Vec<SourceFile> {
-    embedded::FILES.iter().map(|(name, text)| SourceFile { name: (*name).into(), text: (*text).into() }).collect()
 }
 
 fn read_directory(directory: &Path) -> Result<Vec<SourceFile>, LoadError> {

@@ -14,6 +14,7 @@ mod fact;
 mod fault;
 pub mod glob;
 pub mod import;
+mod limits;
 mod listing;
 mod load;
 mod lookup;
@@ -28,6 +29,7 @@ pub use adopt::{Adopted, adopt};
 pub use explain::{Explanation, explain};
 pub use fact::FactReader;
 pub use fault::{Fault, LoadError, Problem, SourceFile};
+pub use limits::{Limit, Limits, MISREPORTS, MISSES, RuleLimits};
 pub use listing::{ListedRule, list};
 pub use model::{
     Argument, Catalogue, Cell, Condition, Demand, Exception, Fact, GLOBAL_ROLE, LockClass, LockKind, LockOf, Op, Read,

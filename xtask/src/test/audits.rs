@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use vfs_audit_tests::expected::{self, Reported};
-use vfs_audit_tests::fault::Fault;
+use vfs_audit_tests::fault::{Fault, release_of};
 
 use crate::bench;
 use crate::build;
@@ -24,17 +24,19 @@ const CORRECT_LOAD: &str = "vfs-audit run -o /out/report.json --format json \
     --also table:/out/report.txt -- vfs-workload all /mnt";
 
 /// Every fault that leaves the log clean, on every file system, under one audit; what was done is said on stdout. The
-/// module's own file system is mounted before: its tables are found from what lives.
+/// module's own file system is mounted and in use before: its tables are found from what lives.
 const FAULTS: &str = "insmod /vfs_faulty.ko && mkdir /own && mount -t vfs_faulty_fs none /own && touch /own/file || exit 99; \
-    vfs-audit run --format json \
-    -o /out/report.json --also table:/out/report.txt -- sh -c 'for fs in ext4 xfs btrfs tmpfs overlay; do \
-    vfs-workload faults /mnt/$fs --quiet-only || exit 98; done'";
+    vfs-workload hold /own -- vfs-audit run --format json \
+    -o /out/report.json --also table:/out/report.txt -- sh -c 'vfs-workload faults /own || exit 97; \
+    for fs in ext4 xfs btrfs tmpfs overlay; do vfs-workload faults /mnt/$fs --quiet-only || exit 98; done'";
 
 /// The same calls, made correctly.
 const FAULTS_MADE_CORRECTLY: &str = "insmod /vfs_faulty.ko && mkdir /own && mount -t vfs_faulty_fs none /own && \
-    touch /own/file || exit 99; vfs-audit run --format json \
-    -o /out/report.json --also table:/out/report.txt -- sh -c 'for fs in ext4 xfs btrfs tmpfs overlay; do \
-    vfs-workload faults /mnt/$fs --ok || exit 98; done'";
+    touch /own/file || exit 99; vfs-workload hold /own -- vfs-audit run --format json \
+    -o /out/report.json --also table:/out/report.txt -- sh -c 'vfs-workload faults /own --ok || exit 97; \
+    for fs in ext4 xfs btrfs tmpfs overlay; do vfs-workload faults /mnt/$fs --ok || exit 98; done'";
+/// The module's own file system, in /proc/mounts and in reports.
+const PSEUDO_FS: &str = "vfs_faulty_fs";
 
 const KILLED: &str = "vfs-workload kill /mnt/ext4 -- vfs-audit run --for 1000s";
 
@@ -108,7 +110,7 @@ pub(super) fn all() -> Vec<Case> {
     ]
 }
 
-fn workload() -> Result<(PathBuf, String)> {
+pub(super) fn workload() -> Result<(PathBuf, String)> {
     let program = build::guest_program("vfs-audit-tests", "vfs-workload")?;
     Ok((program, WORKLOAD_IN_GUEST.to_owned()))
 }
@@ -219,13 +221,39 @@ fn nothing_is_reported(evidence: &Evidence<'_>) -> Result<()> {
     is_healthy(&report)
 }
 
-/// The faults that the workload says it has committed on `file_system` ("NAME /mnt/TYPE: done").
-fn committed(stdout: &str, file_system: &str) -> Vec<&'static Fault> {
-    let place = format!(" /mnt/{file_system}: done");
-    let names: Vec<&str> = stdout.lines().filter_map(|line| line.strip_suffix(place.as_str())).collect();
-    let mut faults = expected::quiet_on(file_system);
-    faults.retain(|fault| names.contains(&fault.name));
+/// The faults that the workload says it has committed at `place` ("NAME PLACE: done").
+fn committed(stdout: &str, place: &str, mut faults: Vec<&'static Fault>) -> Vec<&'static Fault> {
+    let done = format!(" {place}: done");
+    let names: BTreeSet<&str> = stdout.lines().filter_map(|line| line.strip_suffix(done.as_str())).collect();
+    faults.retain(|fault| names.contains(fault.name));
     faults
+}
+
+/// The violations of a report, also the suspected ones, each with the file system that its call was made on.
+fn reported(report: &Value) -> Result<Vec<Reported>> {
+    let mut reported = Vec::new();
+    for violation in list(report, "violations")?.iter().chain(list(report, "suspected")?) {
+        let stack: Vec<String> =
+            list(violation, "stack")?.iter().filter_map(Value::as_str).map(str::to_owned).collect();
+        let file_system = if expected::is_made_on_pseudo_fs(&stack) { PSEUDO_FS } else { text(violation, "fs")? };
+        reported.push(Reported {
+            rule: text(violation, "rule")?.to_owned(),
+            file_system: file_system.to_owned(),
+            stack,
+        });
+    }
+    Ok(reported)
+}
+
+/// What the module's own file system must show on this release, all of which must have been committed.
+fn on_pseudo_fs(evidence: &Evidence<'_>) -> Result<Vec<&'static Fault>> {
+    let release = release_of(evidence.release).with_context(|| format!("no release: {}", evidence.release))?;
+    let all = expected::on_pseudo_fs(release);
+    let mut faults = committed(&evidence.outcome.stdout, "/own", all.clone());
+    ensure!(faults.len() == all.len(), "only {} of {} faults were committed on /own", faults.len(), all.len());
+    // Since 6.14 kprobe.multi has no processor flags (`vfs-audit doctor` says so on such a kernel).
+    faults.retain(|fault| release < (6, 14) || !fault.name.ends_with("-interrupts-off"));
+    Ok(faults)
 }
 
 fn faults_are_reported(evidence: &Evidence<'_>) -> Result<()> {
@@ -233,26 +261,17 @@ fn faults_are_reported(evidence: &Evidence<'_>) -> Result<()> {
     is_healthy(&report)?;
     let suspected = list(&report, "suspected")?;
     ensure!(suspected.is_empty() || is_doubtful(&report), "suspected only: {suspected:?}");
-    let mut reported = Vec::new();
-    for violation in list(&report, "violations")?.iter().chain(suspected) {
-        let frames = list(violation, "stack")?.iter().filter_map(Value::as_str).map(str::to_owned).collect();
-        let (rule, file_system) = (text(violation, "rule")?.to_owned(), text(violation, "fs")?.to_owned());
-        reported.push(Reported { rule, file_system, stack: frames });
-    }
+    let reported = reported(&report)?;
     let mut deviations = Vec::new();
+    let here = |kind: &str| reported.iter().filter(|v| v.file_system == kind).cloned().collect::<Vec<_>>();
     for file_system in FILESYSTEMS {
-        let committed = committed(&evidence.outcome.stdout, file_system);
+        let place = format!("/mnt/{file_system}");
+        let committed = committed(&evidence.outcome.stdout, &place, expected::quiet_on(file_system));
         ensure!(committed.len() >= 36, "only {} faults were committed on {file_system}", committed.len());
-        let here: Vec<Reported> = reported.iter().filter(|v| v.file_system == *file_system).cloned().collect();
-        deviations.extend(expected::deviations(&committed, &[file_system], &here));
+        deviations.extend(expected::deviations(&committed, &[file_system], &here(file_system)));
     }
-    let on_own: Vec<Reported> = reported.iter().filter(|v| v.file_system == "vfs_faulty_fs").cloned().collect();
-    let mut on_pseudo_fs = expected::on_pseudo_fs();
-    // Since 6.14 kprobe.multi has no processor flags (`vfs-audit doctor` says so on such a kernel).
-    let sees_interrupts = ["6.1.", "6.12."].iter().any(|series| evidence.release.starts_with(series));
-    on_pseudo_fs.retain(|fault| sees_interrupts || fault.name != "getattr-interrupts-off");
-    deviations.extend(expected::deviations(&on_pseudo_fs, &["vfs_faulty_fs"], &on_own));
-    let known = |v: &&Reported| v.file_system == "vfs_faulty_fs" || FILESYSTEMS.contains(&v.file_system.as_str());
+    deviations.extend(expected::deviations(&on_pseudo_fs(evidence)?, &[PSEUDO_FS], &here(PSEUDO_FS)));
+    let known = |v: &&Reported| v.file_system == PSEUDO_FS || FILESYSTEMS.contains(&v.file_system.as_str());
     let elsewhere: Vec<_> = reported.iter().filter(|v| !known(v)).map(|v| (&v.rule, &v.file_system)).collect();
     ensure!(elsewhere.is_empty(), "reported where no fault was: {elsewhere:?}");
     if !deviations.is_empty() {

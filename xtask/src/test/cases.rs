@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use crate::kernels;
-use crate::test::{audits, changes, stress};
+use crate::test::{audits, changes, hardship, security, stress};
 use crate::vm::Outcome;
 
 /// The five file systems that every kernel under test has.
@@ -179,6 +179,8 @@ pub(crate) fn all() -> Vec<Case> {
     let mut cases = harness();
     cases.extend(audits::all());
     cases.extend(changes::all());
+    cases.extend(security::all());
+    cases.extend(hardship::all());
     cases.extend(stress::all());
     cases
 }

@@ -5,7 +5,9 @@
 mod audits;
 mod cases;
 mod changes;
+mod hardship;
 mod live;
+mod security;
 mod stress;
 
 use std::env;
@@ -15,6 +17,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use crate::build;
+use crate::deps;
 use crate::process;
 use crate::setup::{self, Missing};
 use crate::workspace;
@@ -49,6 +52,8 @@ pub fn run(args: &Args) -> Result<i32> {
     }
     if args.only.is_none() {
         lint()?;
+        section("dependencies");
+        deps::must_pass()?;
         section("unit tests");
         process::run(cargo().arg("test")).context("unit tests")?;
     }
