@@ -47,9 +47,11 @@ pub fn run(args: &RunArgs) -> anyhow::Result<Exit> {
     args.filters.narrow(&catalogue, &mut findings);
     count_hooks(&mut outcome);
     outcome.hooks.extend(unplanned(&catalogue, session.plans()));
+    let kernel = live::kernel_info(&kernel, &catalogue, &session);
+    session.detach();
     conclusion.conclude(Report {
         tool_version: env!("CARGO_PKG_VERSION").to_owned(),
-        kernel: live::kernel_info(&kernel, &catalogue, &session),
+        kernel,
         source: Source::Live,
         seconds: outcome.seconds,
         command: outcome.command,
