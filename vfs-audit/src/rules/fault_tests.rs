@@ -114,7 +114,7 @@ const DAMAGES: &[(&str, &str, &str, &str)] = &[
     ),
     ("dir = \"inode#1\", sb", "dir = \"inode#0\", sb", "`inode#0` is no role expression", "\"inode#0\""),
     ("sb = \"dir.i_sb\"", "sb = \"parent.i_sb\"", "`create` has no role `parent`", "\"parent.i_sb\""),
-    ("sb = \"dir.i_sb\"", "sb = \"dir.a.b.c.d\"", "the path of role `sb` has 4 steps", "\"dir.a.b.c.d\""),
+    ("sb = \"dir.i_sb\"", "sb = \"dir.a.b.c.d.e\"", "the path of role `sb` has 5 steps", "\"dir.a.b.c.d.e\""),
     ("\"int#1 & FLAG\"", "\"int#1 & FLAGG\"", "unknown constant `FLAGG`", "\"int#1 & FLAGG\""),
     ("\"int#1 & FLAG\"", "\"int#1 & WIDE\"", "`WIDE` does not fit in 32 bits", "\"int#1 & WIDE\""),
     ("slept = \"slept\"", "slept = \"has slept\"", "`has slept` is no fact expression", "\"has slept\""),

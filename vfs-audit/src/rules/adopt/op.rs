@@ -5,9 +5,10 @@ use vfs_audit_common::FLAGS_MAX;
 
 use super::Adopting;
 use crate::observation::Point;
+use crate::rules::glob;
 use crate::rules::import::sentences::{self, Sentence};
 use crate::rules::import::{ImportedTable, Row};
-use crate::rules::model::{Cell, Fact, GLOBAL_ROLE, Op, Read, Rule, Standing, Table};
+use crate::rules::model::{Cell, Exception, Fact, GLOBAL_ROLE, Op, Read, Rule, Standing, Table};
 
 /// What the document says of one operations table.
 #[derive(Clone, Copy)]
@@ -173,10 +174,13 @@ impl<'b, 'a> OpBuilder<'b, 'a> {
         }
     }
 
-    /// Facts that tell the op from others must be read even when no rule asks for them.
+    /// Facts that tell the op from others, and those that known dubious cases ask for, must be read even when no rule asks.
     fn keep_told_apart_by(&mut self) {
         let Some((_, base)) = self.known.first() else { return };
-        for condition in &base.told_apart_by {
+        let known = self.adopting.sources.first().map_or(&[][..], |nearest| &nearest.exceptions);
+        let concerns = |case: &&Exception| self.op.rules.iter().any(|rule| glob::matches(&case.rule, &rule.id));
+        let of_cases: Vec<_> = known.iter().filter(concerns).flat_map(|case| &case.when).collect();
+        for condition in base.told_apart_by.iter().chain(of_cases) {
             let fact = base.facts.iter().find(|fact| fact.name == condition.fact);
             if let Some(fact) = fact.filter(|fact| !self.op.facts.iter().any(|known| known.name == fact.name)) {
                 self.op.facts.push(fact.clone());
