@@ -70,7 +70,8 @@ pub(crate) fn enter(locks: *mut TaskLocks, plan: &HookPlan, key: &ObservationKey
             (*locks).watched_len = len as u32;
             return lose(Loss::ExitMissed);
         }
-        let frame = &raw mut (*locks).watched[len & MASK];
+        // Verifier: masked anew, where the compiler knows that it need not; 6.1 has lost sight of it by then.
+        let frame = &raw mut (*locks).watched[facts::blur(locks, len as u64) as usize & MASK];
         (*frame).hook = key.hook.into();
         (*frame).sleeps = 0;
         (*frame).stack_pointer = stack_pointer;
@@ -188,7 +189,9 @@ pub(crate) fn leave<C: EbpfContext>(ctx: &C, hook: u32, result: u64) {
         }
         if found {
             (*locks).watched_len = len as u32;
-            exit::observe(ctx, &raw const (*locks).watched[len & MASK], result, locks, (control, task));
+            // Verifier: as in `enter`.
+            let index = facts::blur(locks, len as u64) as usize & MASK;
+            exit::observe(ctx, &raw const (*locks).watched[index], result, locks, (control, task));
         }
     }
 }

@@ -207,10 +207,12 @@ impl Attachment {
         self.programs.iter().map(|(_, program)| program)
     }
 
-    /// Takes hooks off; says of which that was possible. The others of their group are not seen for a moment.
-    pub(super) fn take_off(&mut self, numbers: &[usize]) -> Vec<usize> {
+    /// Takes hooks off; says of which that was possible. `before_the_run`: those too that share links, whose whole group is not
+    /// seen for a moment, and whose callbacks under way would never be seen to return.
+    pub(super) fn take_off(&mut self, numbers: &[usize], before_the_run: bool) -> Vec<usize> {
         let mut taken: Vec<usize> = numbers.iter().copied().filter(|n| self.single.remove(n).is_some()).collect();
-        for group in &mut self.shared {
+        let groups = if before_the_run { &mut self.shared[..] } else { &mut [] };
+        for group in groups {
             let is_meant = |(_, number): &(u64, u64)| numbers.contains(&(*number as usize));
             let meant: Vec<usize> = group.entries.iter().filter(|at| is_meant(at)).map(|(_, n)| *n as usize).collect();
             if meant.is_empty() {

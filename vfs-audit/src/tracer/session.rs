@@ -49,6 +49,8 @@ const DIRECT_CALLS_MAX: u64 = 1_000;
 /// … hardly any: less than one in so many.
 const TABLE_CALLS_SHARE: u64 = 100;
 
+/// Open files that we may want: two for each probe that is a probe alone, and some for maps and programs.
+const FILES_MAX: libc::rlim_t = 4 * HOOKS_MAX as libc::rlim_t;
 /// How often the self-test walks its paths, which is also how many direct calls it takes for a verdict on a function.
 const SELF_TEST_WALKS: u64 = 16;
 /// Paths that exist on every host, and one that does not: permission checks, look-ups, attributes on several file systems.
@@ -175,6 +177,7 @@ impl Session {
     /// # Errors
     /// When this kernel, or our rights on it, do not allow a live audit.
     pub fn prepare(catalogue: &Catalogue, wanted: Wanted) -> Result<Self, TracerError> {
+        allow_many_files();
         let btf = Arc::new(Btf::read(Path::new("/sys/kernel/btf/vmlinux"), None)?);
         let symbols = Symbols::read()?;
         let offsets = kernel_offsets(&btf, &symbols).map_err(TracerError::Kernel)?;
@@ -484,7 +487,7 @@ impl Session {
             return Ok(());
         }
         let numbers: Vec<usize> = hot.keys().copied().collect();
-        for number in self.callbacks.take_off(&numbers) {
+        for number in self.callbacks.take_off(&numbers, self.control.since == 0) {
             let at = self.started.elapsed().as_secs_f64();
             let (direct, all) = hot[&number];
             self.fates[number].taken_off =
@@ -592,6 +595,22 @@ impl Session {
     /// Tables that could not be read.
     pub fn unread_tables(&self) -> &[String] {
         &self.hooks.unread
+    }
+}
+
+/// Raises the limit of open files as far as we may: a single probe takes two. Where that is too little, the kernel says so.
+fn allow_many_files() {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the pointer is to a limit of ours.
+    unsafe {
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) == 0 {
+            // Root may raise the hard limit too.
+            let wanted = libc::rlimit { rlim_cur: FILES_MAX, rlim_max: limit.rlim_max.max(FILES_MAX) };
+            if libc::setrlimit(libc::RLIMIT_NOFILE, &raw const wanted) != 0 {
+                limit.rlim_cur = limit.rlim_max;
+                libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
+            }
+        }
     }
 }
 

@@ -12,8 +12,10 @@ use vfs_audit_common::{
 use super::{Compiler, chain, functions::UNLOCKING};
 use crate::rules::{FactReader, LockOf};
 
-/// The flag of a path walk in rcu-walk mode (`include/linux/namei.h`, v5.15 to v7.3).
+/// The flag of a path walk in rcu-walk mode (`include/linux/namei.h`), up to 6.12, and where the flags were numbered anew.
 const LOOKUP_RCU: u64 = 0x40;
+/// See [`LOOKUP_RCU`].
+const LOOKUP_RCU_RENUMBERED: u64 = 0x100;
 /// The function that runs RCU callbacks.
 const RCU_CALLBACKS: &str = "rcu_do_batch";
 
@@ -77,7 +79,7 @@ impl Compiler<'_> {
             FactReader::InRcuWalk => {
                 self.ground.btf.offset_of("task_struct", &["nameidata"])?;
                 self.ground.btf.offset_of("nameidata", &["flags"])?;
-                Ok(FlagReader { value: LOOKUP_RCU, ..plain(FLAG_IN_RCU_WALK) })
+                Ok(FlagReader { value: self.lookup_rcu(), ..plain(FLAG_IN_RCU_WALK) })
             }
             FactReader::InSyscall(names) => in_syscall(names),
             FactReader::Within(op) => {
@@ -109,6 +111,14 @@ impl Compiler<'_> {
                 Err(format!("not observable: {}", reader.unreadable_live().unwrap_or("the fact is not read live")))
             }
         }
+    }
+
+    /// The flag of rcu-walk on this kernel. Types do not tell numbers; but on all kernels known, those that pass a parent
+    /// directory to what revalidates a name have the new ones.
+    fn lookup_rcu(&self) -> u64 {
+        let slots = self.ground.btf.slots("dentry_operations");
+        let passes_parent = slots.iter().any(|(name, _, to)| name == "d_revalidate" && to.arguments.len() > 2);
+        if passes_parent { LOOKUP_RCU_RENUMBERED } else { LOOKUP_RCU }
     }
 
     /// A flag of the result; a value is cut to the result's bytes.

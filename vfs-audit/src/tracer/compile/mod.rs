@@ -157,7 +157,7 @@ impl<'a> Compiler<'a> {
         let fits = self.roles.len() <= INTERRUPT_ROLES_MAX
             && self.entry.len() <= INTERRUPT_FLAGS_MAX
             && self.slots.len() <= INTERRUPT_SLOTS_MAX
-            && self.exit.is_empty();
+            && self.plan.watched & WATCH_EXIT == 0;
         asks && fits
     }
 
