@@ -29,7 +29,7 @@ use crate::{
 #[derive(Default)]
 pub(super) struct Events {
     first: HashMap<ObservationKey, Box<Event>>,
-    sleeps: HashMap<u32, Vec<Box<Event>>>,
+    sleeps: HashMap<u32, Vec<Event>>,
     /// Records of another size or version than ours.
     pub unknown: u64,
 }
@@ -46,7 +46,7 @@ impl Events {
         if event.version != WIRE_VERSION {
             self.unknown += 1;
         } else if event.kind == EVENT_SLEEP {
-            self.sleeps.entry(event.key.hook.into()).or_default().push(event);
+            self.sleeps.entry(event.key.hook.into()).or_default().push(*event);
         } else {
             self.first.entry(event.key).or_insert(event);
         }
@@ -240,7 +240,7 @@ impl<'a> Decoder<'a> {
             if key.point != 0 || !is_watched {
                 return None;
             }
-            let is_same = |event: &&Box<Event>| {
+            let is_same = |event: &&Event| {
                 let of = &event.key;
                 (of.flags, of.caller, of.table, of.sb) == (key.flags, key.caller, key.table, key.sb)
             };

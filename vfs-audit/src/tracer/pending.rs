@@ -94,7 +94,7 @@ fn both_bits(plan: &OpPlan) -> u32 {
 pub(super) fn settled(key: &ObservationKey, count: u64, plan: &OpPlan, ended: &Ended) -> Vec<(ObservationKey, u64)> {
     let bits = both_bits(plan);
     let waiting = key.flags & bits;
-    if key.point == 0 || waiting == 0 || waiting >> UNREAD_SHIFT == 0 || waiting & 0xffff == 0 {
+    if key.point == 0 || waiting == 0 || waiting >> UNREAD_SHIFT == 0 || waiting.trailing_zeros() >= UNREAD_SHIFT {
         return vec![(*key, count)];
     }
     let never = ended.never.get(key).copied().unwrap_or(0).min(count);

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::kernels;
 use crate::process;
-use crate::test::audits::{is_healthy, is_told};
+use crate::test::audits::{has_no_violation, is_healthy, is_told};
 use crate::test::cases::{Case, Evidence, Ready};
 use crate::vm::module_files;
 use crate::workspace;
@@ -92,8 +92,9 @@ fn late_load(kind: &str, count: u32) -> String {
 }
 
 fn late_is_audited(evidence: &Evidence<'_>) -> Result<()> {
-    // Whether the rules are kept, other cases ask.
     let report = evidence.json("report.json")?;
+    has_no_violation(&report)?;
+    is_healthy(&report)?;
     ensure!(report["command"]["exit_code"] == 0, "the load ended with {}", report["command"]["exit_code"]);
     for kind in ["vfat", "exfat"] {
         for op in ["create", "mkdir", "rename", "unlink", "rmdir"] {

@@ -70,13 +70,12 @@ impl Functions {
         let mut bits = 0;
         for name in names {
             let known = self.ops.iter().find(|(op, _)| op == name).map(|(_, bit)| *bit);
-            let bit = match known {
-                Some(bit) => bit,
-                None => {
-                    let bit = self.next(None)?;
-                    self.ops.push((name.clone(), bit));
-                    bit
-                }
+            let bit = if let Some(bit) = known {
+                bit
+            } else {
+                let bit = self.next(None)?;
+                self.ops.push((name.clone(), bit));
+                bit
             };
             bits |= 1 << bit;
         }
