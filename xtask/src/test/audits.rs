@@ -69,15 +69,18 @@ pub(super) fn all() -> Vec<Case> {
             .within(900)
             .checked(correct_load_is_clean),
         Case::new("each fault is reported as exactly its rule", &[FAULTS])
+            .unproven()
             .with(workload_and_module)
             .within(900)
             .ends(Expected::Code(1))
             .checked(faults_are_reported),
         Case::new("the same calls made correctly are not reported", &[FAULTS_MADE_CORRECTLY])
+            .unproven()
             .with(workload_and_module)
             .within(900)
             .checked(nothing_is_reported),
         Case::new("an audit of inode_operations costs five per cent at most", &[&bench::script(CHURN, "")])
+            .unproven()
             .on(&["6.12"])
             .counted()
             // Others bring modules that make ext4's checksums, and so a bare round, cheaper by a third.
@@ -86,6 +89,7 @@ pub(super) fn all() -> Vec<Case> {
             .within(1500)
             .checked(is_cheap),
         Case::new("every way of hooking sees the same", &[EVERY_WAY])
+            .unproven()
             .on(&["6.12"])
             .with(|_| workload().map(|file| Ready::Files(vec![file])))
             .within(1200)

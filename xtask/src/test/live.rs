@@ -20,6 +20,7 @@ const DAEMON_IN_GUEST: &str = "/usr/local/bin/vfs-audit";
 pub(crate) struct Selection<'a> {
     pub(crate) only: Option<&'a str>,
     pub(crate) kernel: Option<&'a str>,
+    pub(crate) unproven: bool,
 }
 
 impl Selection<'_> {
@@ -71,6 +72,10 @@ pub(crate) fn run(cases: &[Case], selection: &Selection<'_>, daemon: &Path, dire
     let mut tally = Tally::default();
     let mut is_any = false;
     for case in cases {
+        if !case.is_proven && selection.only.is_none() && !selection.unproven {
+            println!("not run: {}: it has not been seen to pass yet (`--unproven` runs it)", case.name);
+            continue;
+        }
         for kernel in case.kernels.iter().filter(|kernel| selection.takes(case, kernel)) {
             is_any = true;
             let start = Instant::now();
@@ -184,7 +189,7 @@ mod tests {
     }
 
     fn tally_of(case: Case) -> Tally {
-        let selection = Selection { only: None, kernel: Some("6.12") };
+        let selection = Selection { only: None, kernel: Some("6.12"), unproven: false };
         run(&[case], &selection, Path::new("/daemon"), Path::new("/nonexistent")).unwrap()
     }
 
@@ -224,8 +229,8 @@ mod tests {
     fn a_selection_looks_at_name_and_kernel() {
         let case = Case::new("guests boot", &["true"]);
         assert!(Selection::default().takes(&case, "6.1"));
-        assert!(Selection { only: Some("boot"), kernel: Some("6.1") }.takes(&case, "6.1"));
-        assert!(!Selection { only: Some("fault"), kernel: None }.takes(&case, "6.1"));
-        assert!(!Selection { only: None, kernel: Some("6.12") }.takes(&case, "6.1"));
+        assert!(Selection { only: Some("boot"), kernel: Some("6.1"), unproven: false }.takes(&case, "6.1"));
+        assert!(!Selection { only: Some("fault"), kernel: None, unproven: false }.takes(&case, "6.1"));
+        assert!(!Selection { only: None, kernel: Some("6.12"), unproven: false }.takes(&case, "6.1"));
     }
 }

@@ -34,6 +34,9 @@ pub struct Args {
     /// Live cases on this kernel only: 6.1, 6.12, 6.18 or 7.3.
     #[arg(long)]
     pub kernel: Option<String>,
+    /// Live cases too that have not been seen to pass yet; `--only` takes them anyway.
+    #[arg(long)]
+    pub unproven: bool,
     /// Live cases on one kernel only.
     #[arg(long)]
     pub quick: bool,
@@ -67,7 +70,7 @@ pub fn run(args: &Args) -> Result<i32> {
 
 fn live_cases(args: &Args, daemon: &Path) -> Result<Tally> {
     let kernel = args.kernel.as_deref().or(args.quick.then_some(QUICK_KERNEL));
-    let selection = live::Selection { only: args.only.as_deref(), kernel };
+    let selection = live::Selection { only: args.only.as_deref(), kernel, unproven: args.unproven };
     live::run(&cases::all(), &selection, daemon, &workspace::target_dir().join("live"))
 }
 
