@@ -144,8 +144,6 @@ pub struct Pending {
     pub time_ns: u64,
     /// `folio.mapping` at that time.
     pub mapping: u64,
-    /// Number of the fact's flag.
-    pub flag: u64,
 }
 
 /// A task's held-lock table.
@@ -172,8 +170,8 @@ pub struct TaskLocks {
     pub scratch: u64,
     /// Scratch of the programs on callbacks.
     pub facts_scratch: u64,
-    /// Scratch: a page or folio that was still locked at the exit, and the number of its fact's flag.
-    pub pending: [u64; 2],
+    /// Scratch: a page or folio that was still locked at the exit; 0 = none.
+    pub pending: u64,
     /// Scratch: objects by role of the invocation under way; beyond the plan's roles, what an earlier one left.
     pub roles: [u64; ROLES_MAX],
     /// Scratch: first 16 bytes of each lock slot, likewise.

@@ -21,8 +21,8 @@ const _: () = {
     assert!(size_of::<Control>() == 64);
     assert!(size_of::<HeldLock>() == 24);
     assert!(size_of::<WatchFrame>() == 16 + 8 + 24 + 24 + 48 + 32);
-    assert!(size_of::<Pending>() == 40 + 24);
-    assert!(size_of::<TaskLocks>() == 72 + 8 * 8 + 8 * 16 + 2 * 16 * 24 + 8 * 152);
+    assert!(size_of::<Pending>() == 40 + 16);
+    assert!(size_of::<TaskLocks>() == 64 + 8 * 8 + 8 * 16 + 2 * 16 * 24 + 8 * 152);
     assert!(offset_of!(Event, key) == 16);
     assert!(offset_of!(Event, comm) == 64);
     assert!(offset_of!(Event, roles) == 128);

@@ -73,7 +73,7 @@ unsafe fn has_happened(reader: &FlagReader, exit: &Exit<'_>, locks: *mut TaskLoc
 /// # Safety
 /// `locks` is a live map value of the current task, its roles read.
 #[inline(always)]
-unsafe fn is_unlocked(reader: &FlagReader, index: usize, exit: &Exit<'_>, locks: *mut TaskLocks) -> u64 {
+unsafe fn is_unlocked(reader: &FlagReader, exit: &Exit<'_>, locks: *mut TaskLocks) -> u64 {
     // SAFETY: by the caller.
     unsafe {
         let object = facts::role(locks, reader.a);
@@ -83,7 +83,7 @@ unsafe fn is_unlocked(reader: &FlagReader, index: usize, exit: &Exit<'_>, locks:
         let folio = words::head_of(object);
         let word = words::read(reader.b, object, exit.context.task, &raw mut (*locks).words[0]);
         if word == SLOT_WORD_TAKEN {
-            (*locks).pending = [folio, index as u64];
+            (*locks).pending = folio;
             // Both: not known yet.
             return YES | UNREAD;
         }
@@ -96,7 +96,7 @@ unsafe fn is_unlocked(reader: &FlagReader, index: usize, exit: &Exit<'_>, locks:
 /// # Safety
 /// `locks` is a live map value of the current task, its roles read; the exit's frame is within it.
 #[inline(always)]
-unsafe fn flag(reader: &FlagReader, index: usize, exit: &Exit<'_>, locks: *mut TaskLocks) -> u64 {
+unsafe fn flag(reader: &FlagReader, exit: &Exit<'_>, locks: *mut TaskLocks) -> u64 {
     let result = exit.args[usize::from(ARGUMENT_RESULT)];
     // SAFETY: by the caller.
     unsafe {
@@ -109,7 +109,7 @@ unsafe fn flag(reader: &FlagReader, index: usize, exit: &Exit<'_>, locks: *mut T
             FLAG_CALLED => yes_if((*exit.frame).called & reader.value != 0),
             FLAG_ORDER => yes_if((*exit.frame).happened >> (ORDERS_SHIFT + 2 * u32::from(reader.a & 1)) & 3 == 1),
             FLAG_HAPPENED => has_happened(reader, exit, locks),
-            FLAG_PENDING => is_unlocked(reader, index, exit, locks),
+            FLAG_PENDING => is_unlocked(reader, exit, locks),
             _ => {
                 let around = Surroundings { context: exit.context, bits: 0 };
                 facts::flag(reader, &exit.args, locks, &around)
@@ -133,7 +133,7 @@ unsafe fn flags(plan: &HookPlan, exit: &Exit<'_>, locks: *mut TaskLocks) -> u32 
             continue;
         }
         // SAFETY: by the caller.
-        let value = unsafe { facts::blur(locks, flag(&plan.flags[index], index, exit, locks)) };
+        let value = unsafe { facts::blur(locks, flag(&plan.flags[index], exit, locks)) };
         flags |= (value & (YES | UNREAD)) << index;
     }
     // SAFETY: by the caller.
@@ -166,12 +166,12 @@ unsafe fn slots(plan: &HookPlan, locks: *mut TaskLocks, context: &Context) -> u6
 unsafe fn await_unlocking(key: &ObservationKey, locks: *mut TaskLocks) {
     // SAFETY: by the caller; the helper takes nothing.
     unsafe {
-        let [folio, flag] = (*locks).pending;
+        let folio = (*locks).pending;
         if folio == 0 {
             return;
         }
         let mapping = fast_u64(folio + u64::from(offset!(folio_mapping)));
-        let pending = Pending { key: *key, time_ns: bpf_ktime_get_ns(), mapping, flag };
+        let pending = Pending { key: *key, time_ns: bpf_ktime_get_ns(), mapping };
         if PENDING.insert(folio, pending, BPF_ANY.into()).is_err() {
             lose(Loss::PendingFull);
         }
@@ -198,7 +198,7 @@ pub(crate) unsafe fn observe<C: EbpfContext>(
         let args: Args = [a[0], a[1], a[2], a[3], a[4], a[5], result, 0];
         let context = Context { control, task, processor_flags: 0, stack_pointer: (*frame).stack_pointer };
         facts::roles::<ROLES_MAX>(plan, &args, locks, true);
-        (*locks).pending[0] = 0;
+        (*locks).pending = 0;
         let exit = Exit { args, frame, context: &context };
         let key = ObservationKey {
             hook: hook as u16,

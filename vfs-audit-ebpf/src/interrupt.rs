@@ -31,9 +31,8 @@ unsafe fn observe(ctx: &FEntryContext, control: &'static Control, scratch: *mut 
     unsafe {
         // Verifier: through a map value, pointers become numbers.
         let stack_pointer = facts::blur(scratch, return_address_at(ctx));
-        let (first, second): (u64, u64) = (ctx.arg(0), 0);
-        let first = facts::blur(scratch, first);
-        let args: facts::Args = [first, second, 0, 0, 0, 0, 0, 0];
+        let first: u64 = ctx.arg(0);
+        let args: facts::Args = [facts::blur(scratch, first), 0, 0, 0, 0, 0, 0, 0];
         facts::roles::<INTERRUPT_ROLES_MAX>(plan, &args, scratch, false);
         let table = facts::object(plan, &plan.table, &args, scratch);
         if !facts::is_in_table(plan, table) {

@@ -30,7 +30,7 @@ static EMPTY: TaskLocks = TaskLocks {
     stack_base: 0,
     scratch: 0,
     facts_scratch: 0,
-    pending: [0; 2],
+    pending: 0,
     roles: [0; vfs_audit_common::ROLES_MAX],
     words: [[0; 2]; vfs_audit_common::SLOTS_MAX],
     held: [NOT_HELD; vfs_audit_common::HELD_LOCKS_MAX],

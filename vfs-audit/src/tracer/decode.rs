@@ -197,7 +197,10 @@ impl<'a> Decoder<'a> {
 
     fn stack(&self, event: &Event) -> Vec<String> {
         let frames = usize::try_from(event.stack_bytes).unwrap_or(0) / 8;
-        event.stack.iter().take(frames).map(|address| self.code(*address)).collect()
+        // Programs and trampolines, ours among them, are no part of what happened.
+        let is_program = |address: &&u64| self.symbols.resolve(**address).is_some_and(|symbol| symbol.module == "bpf");
+        let own = event.stack.iter().take(frames).filter(|address| !is_program(address));
+        own.map(|address| self.code(*address)).collect()
     }
 
     /// Whether the callback is on the stack of a sleep.
