@@ -1,6 +1,7 @@
 //! The maps, the constants set at load and the on/off flag.
 
 use aya_ebpf::{
+    bindings::BPF_F_MMAPABLE,
     macros::map,
     maps::{Array, HashMap, PerCpuArray, PerCpuHashMap, RingBuf},
 };
@@ -65,9 +66,9 @@ pub(crate) static INTERRUPTS: PerCpuArray<TaskLocks> = PerCpuArray::with_max_ent
 /// Sleeps already shipped, by hook.
 #[map]
 pub(crate) static SLEEPS: HashMap<u32, u64> = HashMap::with_max_entries(HOOKS_MAX as u32, 0);
-/// Bytes read by `peek`.
+/// Bytes read by `peek`; the daemon maps them into its memory.
 #[map]
-pub(crate) static PEEKED: Array<[u8; PEEK_BYTES]> = Array::with_max_entries(1, 0);
+pub(crate) static PEEKED: Array<[u8; PEEK_BYTES]> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
 /// Set by the daemon before load; see [`KernelOffsets`].
 #[unsafe(no_mangle)]

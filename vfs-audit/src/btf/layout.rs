@@ -1,5 +1,7 @@
 //! Questions to BTF: where a member lies, which type an op's argument has, how wide a table is.
 
+use std::collections::HashMap;
+
 use super::parse::{Btf, TypeId, TypeKind};
 
 /// Typedefs and qualifiers around one type, and anonymous structs inside one another, that are followed; no compiler makes
@@ -154,11 +156,6 @@ impl Btf {
         self.member(self.typedef_named(typedef)?, name).map(|(offset, _)| offset)
     }
 
-    /// The type numbers of the prototypes of all functions of this BTF, base left out, by their names.
-    pub fn prototypes(&self) -> std::collections::HashMap<String, TypeId> {
-        self.functions().map(|(name, id)| (name.to_owned(), id)).collect()
-    }
-
     /// The arguments (see [`Prototype::arguments`]) of the prototype with this type number.
     pub fn arguments_of(&self, prototype: TypeId) -> Option<Vec<String>> {
         let TypeKind::Prototype(_, parameters) = self.kind(prototype) else { return None };
@@ -172,7 +169,10 @@ impl Btf {
             parameters.len() == arguments.len()
                 && parameters.iter().zip(arguments).all(|(p, wanted)| self.argument_name(*p) == *wanted)
         };
-        self.functions().filter(|(_, id)| takes(*id)).map(|(name, _)| name.to_owned()).collect()
+        // Many functions share a prototype.
+        let mut known: HashMap<TypeId, bool> = HashMap::new();
+        let mut is_wanted = |id: TypeId| *known.entry(id).or_insert_with(|| takes(id));
+        self.functions().filter(|(_, id)| is_wanted(*id)).map(|(at, _)| self.function_name(at).to_owned()).collect()
     }
 
     /// The function-pointer members of struct `table`: name, byte offset, prototype.

@@ -1,6 +1,11 @@
 //! The decoder: header, type records, strings; a module's BTF continues the numbering of its base.
 
-use std::{collections::HashMap, path::Path, sync::Arc};
+use std::{
+    collections::HashMap,
+    hash::{DefaultHasher, Hasher as _},
+    path::Path,
+    sync::{Arc, OnceLock},
+};
 
 use thiserror::Error;
 
@@ -100,6 +105,15 @@ pub struct Btf {
     strings: (usize, usize),
     first_string: u32,
     structs: HashMap<String, TypeId>,
+    /// Hash of the name and type number of each function of this file, in order; made when it is first asked for.
+    functions: OnceLock<Vec<(u64, TypeId)>>,
+}
+
+/// A hash of a function's name, for finding it quickly; names are compared in full besides.
+fn name_hash(name: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(name);
+    hasher.finish()
 }
 
 fn damaged(path: &str, what: impl Into<String>) -> BtfError {
@@ -140,8 +154,16 @@ impl Btf {
             return Err(damaged(name, "larger than any kernel's"));
         }
         let (first_id, first_string) = base.as_ref().map_or((1, 0), |b| (b.next_id(), b.next_string()));
-        let mut btf =
-            Self { base, data, records: Vec::new(), first_id, strings, first_string, structs: HashMap::new() };
+        let mut btf = Self {
+            base,
+            data,
+            records: Vec::new(),
+            first_id,
+            strings,
+            first_string,
+            structs: HashMap::new(),
+            functions: OnceLock::new(),
+        };
         btf.index(type_start, type_start + type_len, name)?;
         Ok(btf)
     }
@@ -183,13 +205,23 @@ impl Btf {
     }
 
     fn string(&self, offset: u32) -> &str {
-        if offset < self.first_string {
-            return self.base.as_ref().map_or("", |base| base.string(offset));
-        }
-        let start = self.strings.0 + (offset - self.first_string) as usize;
-        let section = self.data.get(start..self.strings.0 + self.strings.1).unwrap_or_default();
+        let section = self.strings_from(offset);
         let len = section.iter().position(|b| *b == 0).unwrap_or(0);
         std::str::from_utf8(&section[..len]).unwrap_or("")
+    }
+
+    /// The strings from `offset` on.
+    fn strings_from(&self, offset: u32) -> &[u8] {
+        if offset < self.first_string {
+            return self.base.as_ref().map_or(&[], |base| base.strings_from(offset));
+        }
+        let start = self.strings.0 + (offset - self.first_string) as usize;
+        self.data.get(start..self.strings.0 + self.strings.1).unwrap_or_default()
+    }
+
+    /// Whether the string at `offset` is `name`, which is not empty: most are told apart by their first bytes.
+    fn is_string(&self, offset: u32, name: &str) -> bool {
+        self.strings_from(offset).strip_prefix(name.as_bytes()).is_some_and(|rest| rest.first() == Some(&0))
     }
 
     /// Byte offset of the record of `id` when it is in this file.
@@ -249,13 +281,37 @@ impl Btf {
         self.structs.get(name).copied().or_else(|| self.base.as_ref()?.struct_named(name))
     }
 
-    /// The function `name`, searched from the first type on (in the base last).
+    /// The function `name`: the first of that name (in the base last).
     pub fn function_named(&self, name: &str) -> Option<TypeId> {
-        let own = self.records.iter().enumerate().find(|(_, at)| {
-            let at = **at as usize;
-            (self.word(at + 4) >> 24) & 0x1f == KIND_FUNC && self.string(self.word(at)) == name
-        });
-        own.map(|(n, _)| self.first_id + n as u32).or_else(|| self.base.as_ref()?.function_named(name))
+        self.own_functions_named(name).next().or_else(|| self.base.as_ref()?.function_named(name))
+    }
+
+    /// The functions `name` of this BTF, base left out, in the order of their type numbers.
+    fn own_functions_named(&self, name: &str) -> impl Iterator<Item = TypeId> {
+        let index = self.functions.get_or_init(|| self.function_index());
+        let hash = name_hash(name.as_bytes());
+        let first = index.partition_point(|(known, _)| *known < hash);
+        let alike = index.iter().skip(first).take_while(move |(known, _)| *known == hash).map(|(_, id)| *id);
+        alike.filter(move |id| self.name(*id) == name)
+    }
+
+    fn function_index(&self) -> Vec<(u64, TypeId)> {
+        let hashed = |(n, at): (usize, &u32)| {
+            let at = *at as usize;
+            let is_function = (self.word(at + 4) >> 24) & 0x1f == KIND_FUNC;
+            is_function.then(|| (name_hash(self.string(self.word(at)).as_bytes()), self.first_id + n as u32))
+        };
+        let mut index: Vec<(u64, TypeId)> = self.records.iter().enumerate().filter_map(hashed).collect();
+        index.sort_unstable();
+        index
+    }
+
+    /// Type numbers of the prototypes of the functions `name` of this BTF, base left out.
+    pub fn prototypes_of(&self, name: &str) -> impl Iterator<Item = TypeId> {
+        self.own_functions_named(name).filter_map(|id| match self.kind(id) {
+            TypeKind::Function(prototype) => Some(prototype),
+            _ => None,
+        })
     }
 
     /// The value of enumerator `name` of any enum (32 bits); the first that is found.
@@ -266,7 +322,7 @@ impl Btf {
             let len = if (info >> 24) & 0x1f == KIND_ENUM { (info & 0xffff) as usize } else { 0 };
             (0..len).map(move |n| at + 12 + 8 * n)
         };
-        let found = self.records.iter().flat_map(values).find(|at| self.string(self.word(*at)) == name);
+        let found = self.records.iter().flat_map(values).find(|at| self.is_string(self.word(*at), name));
         found.map(|at| self.word(at + 4)).or_else(|| self.base.as_ref()?.enumerator(name))
     }
 
@@ -276,15 +332,20 @@ impl Btf {
             .records
             .iter()
             .map(|at| *at as usize)
-            .find(|at| (self.word(at + 4) >> 24) & 0x1f == KIND_TYPEDEF && self.string(self.word(*at)) == name);
+            .find(|at| (self.word(at + 4) >> 24) & 0x1f == KIND_TYPEDEF && self.is_string(self.word(*at), name));
         found.map(|at| self.word(at + 8)).or_else(|| self.base.as_ref()?.typedef_named(name))
     }
 
-    /// Functions with their prototypes' types, base left out: name and type number of the prototype.
-    pub(super) fn functions(&self) -> impl Iterator<Item = (&str, TypeId)> {
+    /// Functions with their prototypes' types, base left out: place of the record and type number of the prototype.
+    pub(super) fn functions(&self) -> impl Iterator<Item = (usize, TypeId)> {
         let is_function = |at: &usize| (self.word(at + 4) >> 24) & 0x1f == KIND_FUNC;
         let records = self.records.iter().map(|at| *at as usize).filter(is_function);
-        records.map(|at| (self.string(self.word(at)), self.word(at + 8)))
+        records.map(|at| (at, self.word(at + 8)))
+    }
+
+    /// The name in the record at `at`, see [`Self::functions`].
+    pub(super) fn function_name(&self, at: usize) -> &str {
+        self.string(self.word(at))
     }
 
     /// Bytes of a value of type `id`; 0 for what has none.
@@ -307,18 +368,6 @@ impl Btf {
     fn enum_bytes(&self, id: TypeId) -> u32 {
         let Some(at) = self.record(id) else { return self.base.as_ref().map_or(0, |base| base.enum_bytes(id)) };
         if matches!((self.word(at + 4) >> 24) & 0x1f, KIND_ENUM | KIND_ENUM64) { self.word(at + 8) } else { 0 }
-    }
-
-    /// The names of all functions, base included.
-    pub fn function_names(&self) -> std::collections::HashSet<String> {
-        let mut names = self.base.as_ref().map(|base| base.function_names()).unwrap_or_default();
-        for at in &self.records {
-            let at = *at as usize;
-            if (self.word(at + 4) >> 24) & 0x1f == KIND_FUNC {
-                names.insert(self.string(self.word(at)).to_owned());
-            }
-        }
-        names
     }
 }
 

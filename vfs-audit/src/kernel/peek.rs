@@ -1,8 +1,10 @@
 //! Reading kernel memory: a program that the daemon runs itself, attached to nothing.
 
+use std::{os::fd::{AsFd as _, AsRawFd as _}, ptr::NonNull};
+
 use aya::{
     Ebpf,
-    maps::Array,
+    maps::Map,
     programs::{Program, RawTracePoint, RawTracePointRunOptions, TestRun as _},
 };
 use thiserror::Error;
@@ -19,7 +21,7 @@ pub enum PeekError {
     Program(#[from] aya::programs::ProgramError),
     /// The map cannot be used.
     #[error("the map of read bytes cannot be used")]
-    Map(#[from] aya::maps::MapError),
+    Map(#[source] std::io::Error),
 }
 
 /// A source of kernel memory; the live one, or a picture of it in tests.
@@ -43,7 +45,39 @@ pub trait Memory {
 /// Reads the running kernel's memory.
 pub struct Peek<'a> {
     program: &'a RawTracePoint,
-    bytes: Array<&'a aya::maps::MapData, [u8; PEEK_BYTES]>,
+    bytes: Mapping,
+}
+
+/// The bytes that the program reads, in our memory: a system call for each copy would cost more than the reading.
+struct Mapping(NonNull<u8>);
+
+impl Mapping {
+    fn of(map: &Map) -> Result<Self, PeekError> {
+        let Map::Array(data) = map else { return Err(PeekError::Missing("array PEEKED")) };
+        let fd = data.fd().as_fd().as_raw_fd();
+        // SAFETY: a new mapping at a place of the kernel's choice.
+        let at = unsafe {
+            libc::mmap(std::ptr::null_mut(), PEEK_BYTES, libc::PROT_READ, libc::MAP_SHARED, fd, 0)
+        };
+        let at = if at == libc::MAP_FAILED { None } else { NonNull::new(at.cast()) };
+        at.map(Self).ok_or_else(|| PeekError::Map(std::io::Error::last_os_error()))
+    }
+
+    /// The first `len` bytes, at most [`PEEK_BYTES`].
+    fn copy(&self, len: usize) -> Vec<u8> {
+        let mut bytes = vec![0; len.min(PEEK_BYTES)];
+        // SAFETY: the mapping is of `PEEK_BYTES` and lives as long as we; nobody writes there but the program, which is not
+        // running.
+        unsafe { std::ptr::copy_nonoverlapping(self.0.as_ptr(), bytes.as_mut_ptr(), bytes.len()) };
+        bytes
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: our mapping, of which no reference is left.
+        unsafe { libc::munmap(self.0.as_ptr().cast(), PEEK_BYTES) };
+    }
 }
 
 impl<'a> Peek<'a> {
@@ -52,7 +86,7 @@ impl<'a> Peek<'a> {
     /// # Errors
     /// When the object lacks them.
     pub fn new(ebpf: &'a Ebpf) -> Result<Self, PeekError> {
-        let bytes = Array::try_from(ebpf.map("PEEKED").ok_or(PeekError::Missing("map PEEKED"))?)?;
+        let bytes = Mapping::of(ebpf.map("PEEKED").ok_or(PeekError::Missing("map PEEKED"))?)?;
         let Some(Program::RawTracePoint(program)) = ebpf.program("peek") else {
             return Err(PeekError::Missing("program peek"));
         };
@@ -79,7 +113,6 @@ impl Memory for Peek<'_> {
         options.args[0] = address;
         options.args[1] = len as u64;
         let result = self.program.test_run(options).ok()?;
-        let bytes = self.bytes.get(&0, 0).ok()?;
-        (result.return_value == 0).then(|| bytes[..len].to_vec())
+        (result.return_value == 0).then(|| self.bytes.copy(len))
     }
 }

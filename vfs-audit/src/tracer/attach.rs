@@ -103,14 +103,28 @@ struct Group {
     exit_program: Option<i32>,
     entries: Vec<(u64, u64)>,
     exits: Vec<(u64, u64)>,
+    /// Of the exits.
+    exit_links: Vec<OwnedFd>,
+    /// Of the entries.
     links: Vec<OwnedFd>,
 }
 
 impl Group {
+    /// Attaches the group anew, less what was taken out of it: first off, then on, since two probes on one function would
+    /// count twice. Exits of which none is gone, of `exits_before`, stay: each link takes a grace period to detach.
+    fn relink(&mut self, exits_before: usize) {
+        self.links.clear();
+        if exits_before != self.exits.len() {
+            self.exit_links.clear();
+            return self.link(&mut |_, _| ());
+        }
+        self.links.extend(link_multi(self.program, &self.entries, false, &mut |_, _| ()));
+    }
+
     /// Attaches all of the group, the exits first: see [`Attachment::add_multi`].
     fn link(&mut self, failed: &mut dyn FnMut(u64, String)) {
         if let Some(exit) = self.exit_program {
-            self.links.extend(link_multi(exit, &self.exits, true, &mut |_, _| ()));
+            self.exit_links.extend(link_multi(exit, &self.exits, true, &mut |_, _| ()));
         }
         self.links.extend(link_multi(self.program, &self.entries, false, failed));
     }
@@ -219,10 +233,9 @@ impl Attachment {
                 continue;
             }
             group.entries.retain(|at| !is_meant(at));
+            let exits_before = group.exits.len();
             group.exits.retain(|at| !is_meant(at));
-            // First off, then on: two probes on one function would count twice.
-            group.links.clear();
-            group.link(&mut |_, _| ());
+            group.relink(exits_before);
             taken.extend(meant);
         }
         taken
@@ -267,9 +280,14 @@ impl Attachment {
         let shared = numbered(&Hook::is_shared);
         for (group, is_shared) in [(own, false), (shared, true)] {
             let exits = exits.iter().filter(|at| group.contains(at)).copied().collect();
-            let mut group = Group { program: entry, exit_program: exit, entries: group, exits, links: Vec::new() };
+            let (links, exit_links) = (Vec::new(), Vec::new());
+            let mut group = Group { program: entry, exit_program: exit, entries: group, exits, exit_links, links };
             group.link(&mut failed);
-            if is_shared { self.shared.push(group) } else { self.links.extend(group.links) }
+            if is_shared {
+                self.shared.push(group);
+            } else {
+                self.links.extend(group.links.into_iter().chain(group.exit_links));
+            }
         }
         self.retry_alone(object, hooks, first, manner, &mut results);
         Ok(results)
@@ -403,6 +421,22 @@ pub(super) fn trampoline(
     module: &str,
     program: &str,
 ) -> Result<[OwnedFd; 2], String> {
+    let loaded = trampoline_program(object, btf, function, module, program)?;
+    let link = sys::link_tracing(loaded.as_raw_fd()).map_err(|e| e.to_string())?;
+    Ok([loaded, link])
+}
+
+/// Loads `program` for one function, see [`trampoline`], and attaches it to nothing yet.
+///
+/// # Errors
+/// As with [`trampoline`].
+pub(super) fn trampoline_program(
+    object: &Object,
+    btf: &Arc<Btf>,
+    function: &str,
+    module: &str,
+    program: &str,
+) -> Result<OwnedFd, String> {
     let at_exit = program == "callback_fexit" || program.contains("_if_");
     let attach_type = if at_exit { TRACE_FEXIT } else { TRACE_FENTRY };
     let (function_id, of_module) = if module.is_empty() {
@@ -414,8 +448,5 @@ pub(super) fn trampoline(
     };
     let btf_id = function_id.ok_or_else(|| format!("BTF has no function {function}"))?;
     let module_fd = of_module.as_ref().map(std::os::fd::AsRawFd::as_raw_fd);
-    let loaded =
-        object.program(program, Purpose::Tracing { attach_type, btf_id, btf: module_fd }).map_err(|e| e.to_string())?;
-    let link = sys::link_tracing(loaded.as_raw_fd()).map_err(|e| e.to_string())?;
-    Ok([loaded, link])
+    object.program(program, Purpose::Tracing { attach_type, btf_id, btf: module_fd }).map_err(|e| e.to_string())
 }

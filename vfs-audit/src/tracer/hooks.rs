@@ -98,8 +98,6 @@ pub(super) struct Sources<'a, M: Memory> {
     pub(super) btf: &'a Btf,
     /// What is wanted.
     pub(super) wanted: &'a Wanted,
-    /// Type numbers of the prototypes of the kernel's functions.
-    pub(super) prototypes: &'a HashMap<String, u32>,
 }
 
 impl HookTable {
@@ -230,8 +228,10 @@ fn table_bytes(plans: &Plans, structure: &str) -> usize {
 /// of another struct.
 fn fits(from: &Sources<'_, impl Memory>, function: u64, plan: &OpPlan) -> bool {
     let symbol = from.symbols.function_at(function).filter(|symbol| symbol.module.is_empty());
-    let arguments = symbol.and_then(|symbol| from.btf.arguments_of(*from.prototypes.get(symbol.name)?));
-    arguments.is_none_or(|arguments| arguments == plan.arguments)
+    // Of several functions of one name, it may be any.
+    let prototypes: Vec<u32> = symbol.map_or_else(Vec::new, |symbol| from.btf.prototypes_of(symbol.name).collect());
+    let takes = |prototype: &u32| from.btf.arguments_of(*prototype).is_none_or(|taken| taken == plan.arguments);
+    prototypes.is_empty() || prototypes.iter().any(takes)
 }
 
 /// Whether the function at `address` (x86-64) begins, perhaps behind `endbr64`, with the 5-byte `nop` that function tracers

@@ -119,7 +119,7 @@ impl Plans {
     /// Plans every op of the catalogue that this kernel has. `everything`: also the locks that no rule demands.
     pub fn compile(catalogue: &Catalogue, btf: &Btf, symbols: &Symbols, everything: bool) -> Self {
         let mut plans = Self::default();
-        let mut functions = Functions::of(btf, symbols);
+        let mut functions = Functions::default();
         let ground = Ground { catalogue, btf, symbols, everything };
         for table in &catalogue.tables {
             for op in &table.ops {

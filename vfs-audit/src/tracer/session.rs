@@ -16,7 +16,7 @@ use vfs_audit_common::{
 };
 
 use super::{
-    attach::{Attached, Attachment, Backend, Manner, trampoline},
+    attach::{Attached, Attachment, Backend, Manner, trampoline, trampoline_program},
     decode::Events,
     hooks::{HookTable, Sources, Wanted},
     object::{Object, ObjectError},
@@ -134,7 +134,6 @@ pub struct Session {
     pub(super) object: Object,
     pub(super) btf: Arc<Btf>,
     pub(super) symbols: Symbols,
-    prototypes: std::collections::HashMap<String, u32>,
     pub(super) plans: Plans,
     pub(super) live: LiveTables,
     pub(super) hooks: HookTable,
@@ -196,7 +195,6 @@ impl Session {
         let peek = Peek::new(&object.ebpf)?;
         let live = LiveTables::find(&peek, &symbols, &btf).map_err(TracerError::Kernel)?;
         let mut hooks = HookTable::default();
-        let prototypes = btf.prototypes();
         let sources = Sources {
             live: &live,
             plans: &plans,
@@ -204,7 +202,6 @@ impl Session {
             symbols: &symbols,
             btf: &btf,
             wanted: &wanted,
-            prototypes: &prototypes,
         };
         hooks.extend(&sources);
         if hooks.hooks.len() > HOOKS_MAX {
@@ -217,7 +214,6 @@ impl Session {
             object,
             btf,
             symbols,
-            prototypes,
             plans,
             live,
             hooks,
@@ -334,11 +330,10 @@ impl Session {
     }
 
     fn attach_primitives(&mut self) -> Result<(), TracerError> {
-        let known = self.btf.function_names();
         let mut attached = Vec::new();
         let kinds: &[&str] = if self.wanted.track_mutexes { &["rwsem", "mutex"] } else { &["rwsem"] };
         for primitive in PRIMITIVES.iter().filter(|primitive| kinds.contains(&primitive.kind)) {
-            let state = known.contains(primitive.function).then(|| {
+            let state = self.btf.function_named(primitive.function).is_some().then(|| {
                 trampoline(&self.object, &self.btf, primitive.function, "", primitive.program).map(|link| {
                     self.lock_links.push(link);
                     attached.push(primitive);
@@ -522,7 +517,6 @@ impl Session {
             symbols: &self.symbols,
             btf: &self.btf,
             wanted: &self.wanted,
-            prototypes: &self.prototypes,
         });
         if !added.is_empty() {
             self.attach_callbacks(added.start)?;
@@ -618,8 +612,8 @@ fn allow_many_files() {
 fn load_object(btf: &Arc<Btf>, offsets: KernelOffsets) -> Result<Object, TracerError> {
     if let (Some(function), Some(cast_type)) = (btf.function_named("bpf_rdonly_cast"), btf.struct_named("pt_regs")) {
         let object = Object::load(&KernelOffsets { cast_type, ..offsets }, Some(function))?;
-        // A primitive that every kernel has, as a trial; it is detached again at once.
-        if trampoline(&object, btf, "down_write", "", "acquire_exclusive").is_ok() {
+        // A primitive that every kernel has, as a trial; attaching it would take a grace period to detach again.
+        if trampoline_program(&object, btf, "down_write", "", "acquire_exclusive").is_ok() {
             return Ok(object);
         }
     }

@@ -93,7 +93,7 @@ impl Compiler<'_> {
             FactReader::ResultEquals(value) => Ok(self.result(FLAG_RESULT_EQUALS, value.cast_unsigned())),
             FactReader::ResultMask(mask) => Ok(self.result(FLAG_RESULT_MASK, *mask)),
             FactReader::Called(functions) => {
-                Ok(FlagReader { value: self.functions.bits(functions)?, ..plain(FLAG_CALLED) })
+                Ok(FlagReader { value: self.functions.bits(self.ground.kernel(), functions)?, ..plain(FLAG_CALLED) })
             }
             FactReader::CalledOp(ops) => {
                 Ok(FlagReader { value: self.functions.bits_of_ops(ops)?, ..plain(FLAG_CALLED) })
@@ -178,7 +178,7 @@ impl Compiler<'_> {
         if number == ORDERS_MAX {
             return Err(format!("more than {ORDERS_MAX} orders"));
         }
-        let reader = OrderReader { first: self.functions.bits(first)?, second: self.functions.bits(second)? };
+        let reader = OrderReader { first: self.functions.bits(self.ground.kernel(), first)?, second: self.functions.bits(self.ground.kernel(), second)? };
         self.plan.orders[number] = reader;
         self.plan.orders_len += 1;
         Ok(FlagReader { a: number as u8, ..plain(FLAG_ORDER) })
@@ -208,7 +208,7 @@ impl Compiler<'_> {
         let kind = match slot.kind {
             LOCK_RWSEM | LOCK_MUTEX => WATCH_RELEASE,
             LOCK_FOLIO | LOCK_PAGE if slot.offset == 0 => {
-                self.functions.bits(UNLOCKING)?;
+                self.functions.bits(self.ground.kernel(), UNLOCKING)?;
                 WATCH_UNLOCK
             }
             _ => return Err(format!("not observable: releases of {} are not tracked", of.lock)),
@@ -227,7 +227,7 @@ impl Compiler<'_> {
 
     fn strays(&mut self, role: &str, functions: &[String]) -> Result<FlagReader, String> {
         let index = self.role(role)? as u8;
-        let bits = self.functions.bits(functions)?;
+        let bits = self.functions.bits(self.ground.kernel(), functions)?;
         let a = self.watch_object(WatchReader { kind: WATCH_STRAY, role: index, offset: 0 })?;
         if a != 0 {
             return Err("not observable: strays are looked for in the first watched object only".to_owned());

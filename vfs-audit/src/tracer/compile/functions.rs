@@ -1,7 +1,5 @@
 //! Functions and ops whose calls inside a callback are noted, each by its bit.
 
-use std::collections::HashSet;
-
 use vfs_audit_common::FUNCTIONS_MAX;
 
 use crate::{btf::Btf, kernel::Symbols};
@@ -16,26 +14,22 @@ pub struct Functions {
     names: Vec<Option<String>>,
     /// Ops by their bit.
     ops: Vec<(String, u8)>,
-    /// Functions of this kernel that can be found by name.
-    known: HashSet<String>,
 }
 
 impl Functions {
-    /// No bits given away; of the kernel's functions those are known that have a type and an address.
-    pub(in crate::tracer) fn of(btf: &Btf, symbols: &Symbols) -> Self {
-        let text = symbols.text_names();
-        let known = btf.function_names().into_iter().filter(|name| text.contains(name.as_str())).collect();
-        Self { known, ..Self::default() }
-    }
-
-    /// The bits of those of `names` that this kernel has.
+    /// The bits of those of `names` that this kernel has, with a type and an address.
     ///
     /// # Errors
     /// It has none of them, or no bit is left.
-    pub(super) fn bits(&mut self, names: &[impl AsRef<str>]) -> Result<u64, String> {
+    pub(super) fn bits(
+        &mut self,
+        (btf, symbols): (&Btf, &Symbols),
+        names: &[impl AsRef<str>],
+    ) -> Result<u64, String> {
         let mut bits = 0;
         for name in names.iter().map(AsRef::as_ref) {
-            if self.known.contains(name) {
+            let known = self.names.iter().any(|known| known.as_deref() == Some(name));
+            if known || (btf.function_named(name).is_some() && symbols.has_function(name)) {
                 bits |= 1 << self.bit_of(name)?;
             }
         }

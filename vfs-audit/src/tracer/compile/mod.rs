@@ -34,6 +34,13 @@ pub(super) struct Ground<'a> {
     pub(super) everything: bool,
 }
 
+impl<'a> Ground<'a> {
+    /// What the kernel says of its functions.
+    fn kernel(&self) -> (&'a Btf, &'a Symbols) {
+        (self.btf, self.symbols)
+    }
+}
+
 /// One op's compilation.
 pub(super) struct Compiler<'a> {
     ground: &'a Ground<'a>,
