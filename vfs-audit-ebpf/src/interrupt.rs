@@ -2,9 +2,14 @@
 //!
 //! What the interrupted task has in its table is not the interrupt's, and may just be in use by the program that was
 //! interrupted: everything lies in a scratch of the CPU's, and locks are known by their words alone. The program is small,
-//! since the kernel proves it once for each function.
+//! and the kernel proves it once for all functions of a type: what is attached to each only jumps to it.
 
-use aya_ebpf::{EbpfContext as _, macros::fentry, programs::FEntryContext};
+use aya_ebpf::{
+    EbpfContext as _,
+    macros::{fentry, map},
+    maps::ProgramArray,
+    programs::FEntryContext,
+};
 use vfs_audit_common::{
     Control, INTERRUPT_FLAGS_MAX, INTERRUPT_ROLES_MAX, INTERRUPT_SLOTS_MAX, Loss, ObservationKey, TaskLocks,
 };
@@ -72,4 +77,32 @@ pub(crate) fn callback_interrupt(ctx: FEntryContext) -> i32 {
         core::ptr::write_volatile(&raw mut (*scratch).task, 0);
     }
     0
+}
+
+/// [`callback_interrupt`], loaded for one function of a type; a map has programs of one type only.
+#[map]
+pub(crate) static INTERRUPT_PROGRAM_0: ProgramArray = ProgramArray::with_max_entries(1, 0);
+/// The same for another type.
+#[map]
+pub(crate) static INTERRUPT_PROGRAM_1: ProgramArray = ProgramArray::with_max_entries(1, 0);
+
+/// A jump that never comes back; where there is nothing to jump to, the invocation is lost.
+#[inline(always)]
+fn jump(ctx: &FEntryContext, to: &ProgramArray) -> i32 {
+    // SAFETY: nothing here waits for an end.
+    unsafe { to.tail_call(ctx, 0) };
+    lose(Loss::PlanMissing);
+    0
+}
+
+/// The entry of a callback whose type has its program in the first map.
+#[fentry(function = "vfs_create")]
+pub(crate) fn callback_interrupt_0(ctx: FEntryContext) -> i32 {
+    jump(&ctx, &INTERRUPT_PROGRAM_0)
+}
+
+/// The same for the second map.
+#[fentry(function = "vfs_create")]
+pub(crate) fn callback_interrupt_1(ctx: FEntryContext) -> i32 {
+    jump(&ctx, &INTERRUPT_PROGRAM_1)
 }

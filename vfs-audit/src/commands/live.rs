@@ -75,6 +75,7 @@ pub(super) fn prepare(
             args::Backend::Fentry => Backend::Fentry,
         }),
     };
+    note("looking for the operations tables in use");
     Ok(Session::prepare(catalogue, wanted).map_err(advise)?)
 }
 
@@ -95,7 +96,7 @@ pub(super) fn advise(error: TracerError) -> Advice {
     Advice::new("the live kernel cannot be audited", hint).because(error)
 }
 
-/// Attaches, runs for as long as was asked for, and brings back what was seen.
+/// Attaches, runs for as long as was asked for, and brings back what was seen; `began` is when the command did.
 ///
 /// # Errors
 /// The kernel refuses the probes, or a signal handler cannot be set up.
@@ -104,12 +105,13 @@ pub(super) fn observe(
     catalogue: &Catalogue,
     live: &LiveFilters,
     extent: &Extent,
+    began: Instant,
 ) -> anyhow::Result<Outcome> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("starting the event loop")?;
-    let attaching = Instant::now();
+    note(&format!("attaching to {} callbacks", session.hooks().count()));
     session.start(catalogue, live.pid).map_err(advise)?;
-    let attach_seconds = attaching.elapsed().as_secs_f64();
+    let attach_seconds = began.elapsed().as_secs_f64();
     let hooks = session.hooks().filter(|(_, fate)| fate.is_some_and(|fate| fate.attached.is_ok())).count();
     let backend = session.backend().map_or("nothing", |backend| backend.name());
     note(&format!("observing {hooks} callbacks by {backend}"));

@@ -1,6 +1,6 @@
 //! `run` and `record`: a live audit, and a live recording.
 
-use std::{collections::BTreeMap, fs::File, path::Path};
+use std::{collections::BTreeMap, fs::File, path::Path, time::Instant};
 
 use super::{
     Advice, Exit,
@@ -27,6 +27,7 @@ const FLUSH_EVERY: u64 = 32;
 /// # Errors
 /// What was asked for does not exist, or the kernel cannot be audited.
 pub fn run(args: &RunArgs) -> anyhow::Result<Exit> {
+    let began = Instant::now();
     rights::require("auditing")?;
     let conclusion = Conclusion::prepare(&args.judging, &args.output)?;
     let kernel = live::kernel()?;
@@ -34,7 +35,7 @@ pub fn run(args: &RunArgs) -> anyhow::Result<Exit> {
     selection::prove(&catalogue, &args.filters, &args.judging.require)?;
     let mut session = live::prepare(&catalogue, &args.filters, &args.live, args.judging.strict)?;
     let conclusion = conclusion.open()?;
-    let mut outcome = live::observe(&mut session, &catalogue, &args.live, &args.extent)?;
+    let mut outcome = live::observe(&mut session, &catalogue, &args.live, &args.extent, began)?;
     let options = Options { strict: args.judging.strict, missing: session.plans().unreadable.clone() };
     let mut checker = Checker::new(&catalogue, options);
     let wanted = outcome.brought.observations.iter().filter(|observation| args.filters.wants(observation));
@@ -98,6 +99,7 @@ fn unplanned(catalogue: &Catalogue, plans: &Plans) -> Vec<HookStatus> {
 /// # Errors
 /// As with [`run`], or the file cannot be written.
 pub fn record(args: &RecordArgs) -> anyhow::Result<Exit> {
+    let began = Instant::now();
     rights::require("recording")?;
     let kernel = live::kernel()?;
     let catalogue = selection::catalogue(&args.rules, &kernel.release)?;
@@ -105,7 +107,7 @@ pub fn record(args: &RecordArgs) -> anyhow::Result<Exit> {
     // Before the run: a file that cannot be made must not cost the run.
     let file = create(&args.file)?;
     let mut session = live::prepare(&catalogue, &args.filters, &args.live, true)?;
-    let mut outcome = live::observe(&mut session, &catalogue, &args.live, &args.extent)?;
+    let mut outcome = live::observe(&mut session, &catalogue, &args.live, &args.extent, began)?;
     count_hooks(&mut outcome);
     let header = Header {
         tool_version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -127,7 +127,8 @@ impl ByFileSystem {
 /// How long the probes took.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Timing {
-    /// Seconds from the first probe to the last, before anything was observed.
+    /// Seconds from the command's start until everything is attached and proven, before anything was observed: reading the
+    /// rules and the kernel's types and symbols, looking for the tables, loading, attaching, the self-test.
     pub attach_seconds: f64,
     /// Seconds from the end of the observation until nothing more is observed and everything is collected.
     pub stop_seconds: f64,

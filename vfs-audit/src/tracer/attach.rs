@@ -78,6 +78,12 @@ impl Unattached {
     }
 }
 
+/// Programs that jump to [`INTERRUPT`], each with the map that says where it lies: see [`Attachment::jump`].
+const JUMPS: [(&str, &str); 2] =
+    [("callback_interrupt_0", "INTERRUPT_PROGRAM_0"), ("callback_interrupt_1", "INTERRUPT_PROGRAM_1")];
+/// The program on callbacks that interrupts call.
+const INTERRUPT: &str = "callback_interrupt";
+
 /// Probes on callbacks; dropping it detaches them.
 #[derive(Default)]
 pub(super) struct Attachment {
@@ -92,6 +98,9 @@ pub(super) struct Attachment {
     shared: Vec<Group>,
     /// Links of hooks that can be taken off alone, by hook number.
     single: BTreeMap<usize, Vec<OwnedFd>>,
+    /// By the place in [`JUMPS`]: the plan whose functions it is for, and the program that it leads to; none where the kernel
+    /// refuses it.
+    jumps: Vec<(usize, Option<OwnedFd>)>,
     /// Keeps programs loaded that later hooks use too.
     /// By name and whether for single kprobes.
     programs: Vec<((&'static str, bool), OwnedFd)>,
@@ -305,10 +314,34 @@ impl Attachment {
         let attach = |(n, hook): (usize, &Hook)| {
             hook.is_traceable
                 && (manner.interrupts)(hook)
-                && trampoline(object, btf, &hook.callback, &hook.module, "callback_interrupt")
+                && self
+                    .interrupt(object, btf, hook)
                     .is_ok_and(|links| self.single.insert(first + n, links.into()).is_none())
         };
         hooks.iter().enumerate().map(attach).collect()
+    }
+
+    /// Attaches what jumps to the program where the kernel takes it, else the program itself, which it proves each time.
+    fn interrupt(&mut self, object: &Object, btf: &Arc<Btf>, hook: &Hook) -> Result<[OwnedFd; 2], String> {
+        let attach = |program| trampoline(object, btf, &hook.callback, &hook.module, program);
+        match self.jump(object, btf, hook) {
+            Some(jump) => attach(jump).or_else(|_| attach(INTERRUPT)),
+            None => attach(INTERRUPT),
+        }
+    }
+
+    /// The program that jumps to the one for functions of the hook's type, which is that of its plan's op: kernels from 6.12
+    /// on refuse jumps between programs for functions of different types.
+    fn jump(&mut self, object: &Object, btf: &Arc<Btf>, hook: &Hook) -> Option<&'static str> {
+        let plan = hook.plans[0];
+        let number = self.jumps.iter().position(|(known, _)| *known == plan).unwrap_or(self.jumps.len());
+        let (jump, map) = JUMPS.get(number)?;
+        if number == self.jumps.len() {
+            let program = trampoline_program(object, btf, &hook.callback, &hook.module, INTERRUPT).ok();
+            let program = program.filter(|program| object.set_program(map, program).is_ok());
+            self.jumps.push((plan, program));
+        }
+        self.jumps[number].1.as_ref().map(|_| *jump)
     }
 
     /// Tries single kprobes for the hooks that kprobe.multi refused.

@@ -45,6 +45,7 @@ fn map_fd(map: &Map) -> Option<RawFd> {
     | Map::PerCpuArray(data)
     | Map::HashMap(data)
     | Map::PerCpuHashMap(data)
+    | Map::ProgramArray(data)
     | Map::RingBuf(data)) = map
     else {
         return None;
@@ -72,6 +73,16 @@ impl Object {
     /// Whether the programs read memory by `bpf_rdonly_cast`.
     pub(super) fn reads_by_cast(&self) -> bool {
         self.cast.is_some()
+    }
+
+    /// Makes `program` what the only place of program array `map` leads to.
+    ///
+    /// # Errors
+    /// The kernel's: where a program of this type cannot be called by those that use the map.
+    pub(super) fn set_program(&self, map: &str, program: &OwnedFd) -> std::io::Result<()> {
+        let fd = self.ebpf.map(map).and_then(map_fd);
+        let fd = fd.ok_or_else(|| std::io::Error::other(format!("the eBPF object has no map {map}")))?;
+        sys::set_program(fd, 0, program.as_raw_fd())
     }
 
     /// Loads program `name` for `purpose`.

@@ -7,6 +7,7 @@ use std::{
     os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
 };
 
+const BPF_MAP_UPDATE_ELEM: i64 = 2;
 const BPF_PROG_LOAD: i64 = 5;
 const BPF_OBJ_GET_INFO_BY_FD: i64 = 15;
 const BPF_RAW_TRACEPOINT_OPEN: i64 = 17;
@@ -131,6 +132,15 @@ pub(super) fn load(name: &str, instructions: &[u8], purpose: Purpose) -> io::Res
             io::Error::new(error.kind(), format!("{error}; verifier: {}", reason.join(" | ")))
         })
     })
+}
+
+/// Puts a program into place `index` of a program array.
+///
+/// # Errors
+/// The kernel's: `EINVAL` for a program of another type than those that are there, or that jump there.
+pub(super) fn set_program(map: RawFd, index: u32, program: RawFd) -> io::Result<()> {
+    let mut attr = Attr::new().u32(0, map.cast_unsigned()).pointer(8, &raw const index).pointer(16, &raw const program);
+    attr.call(BPF_MAP_UPDATE_ELEM).map(|_| ())
 }
 
 /// One link that attaches a kprobe.multi program to many addresses, each with its cookie.
