@@ -1,6 +1,9 @@
 //! Reading kernel memory: a program that the daemon runs itself, attached to nothing.
 
-use std::{os::fd::{AsFd as _, AsRawFd as _}, ptr::NonNull};
+use std::{
+    os::fd::{AsFd as _, AsRawFd as _},
+    ptr::NonNull,
+};
 
 use aya::{
     Ebpf,
@@ -56,9 +59,7 @@ impl Mapping {
         let Map::Array(data) = map else { return Err(PeekError::Missing("array PEEKED")) };
         let fd = data.fd().as_fd().as_raw_fd();
         // SAFETY: a new mapping at a place of the kernel's choice.
-        let at = unsafe {
-            libc::mmap(std::ptr::null_mut(), PEEK_BYTES, libc::PROT_READ, libc::MAP_SHARED, fd, 0)
-        };
+        let at = unsafe { libc::mmap(std::ptr::null_mut(), PEEK_BYTES, libc::PROT_READ, libc::MAP_SHARED, fd, 0) };
         let at = if at == libc::MAP_FAILED { None } else { NonNull::new(at.cast()) };
         at.map(Self).ok_or_else(|| PeekError::Map(std::io::Error::last_os_error()))
     }

@@ -195,14 +195,8 @@ impl Session {
         let peek = Peek::new(&object.ebpf)?;
         let live = LiveTables::find(&peek, &symbols, &btf).map_err(TracerError::Kernel)?;
         let mut hooks = HookTable::default();
-        let sources = Sources {
-            live: &live,
-            plans: &plans,
-            memory: &peek,
-            symbols: &symbols,
-            btf: &btf,
-            wanted: &wanted,
-        };
+        let sources =
+            Sources { live: &live, plans: &plans, memory: &peek, symbols: &symbols, btf: &btf, wanted: &wanted };
         hooks.extend(&sources);
         if hooks.hooks.len() > HOOKS_MAX {
             return Err(TracerError::Kernel(format!(

@@ -178,7 +178,10 @@ impl Compiler<'_> {
         if number == ORDERS_MAX {
             return Err(format!("more than {ORDERS_MAX} orders"));
         }
-        let reader = OrderReader { first: self.functions.bits(self.ground.kernel(), first)?, second: self.functions.bits(self.ground.kernel(), second)? };
+        let reader = OrderReader {
+            first: self.functions.bits(self.ground.kernel(), first)?,
+            second: self.functions.bits(self.ground.kernel(), second)?,
+        };
         self.plan.orders[number] = reader;
         self.plan.orders_len += 1;
         Ok(FlagReader { a: number as u8, ..plain(FLAG_ORDER) })

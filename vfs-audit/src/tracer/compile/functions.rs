@@ -21,11 +21,7 @@ impl Functions {
     ///
     /// # Errors
     /// It has none of them, or no bit is left.
-    pub(super) fn bits(
-        &mut self,
-        (btf, symbols): (&Btf, &Symbols),
-        names: &[impl AsRef<str>],
-    ) -> Result<u64, String> {
+    pub(super) fn bits(&mut self, (btf, symbols): (&Btf, &Symbols), names: &[impl AsRef<str>]) -> Result<u64, String> {
         let mut bits = 0;
         for name in names.iter().map(AsRef::as_ref) {
             let known = self.names.iter().any(|known| known.as_deref() == Some(name));
