@@ -5,7 +5,7 @@
 
 use aya_ebpf::{EbpfContext, bindings::BPF_ANY, macros::raw_tracepoint, programs::RawTracePointContext};
 use vfs_audit_common::{
-    HookPlan, Loss, ObservationKey, SLEEP_EVENTS_MAX, SLOTS_MAX, TaskLocks, WATCH_EXIT, WATCH_OBJECTS_MAX, WATCH_SLEEP,
+    HookPlan, LOCK_FOLIO, Loss, ObservationKey, SLEEP_EVENTS_MAX, SLOTS_MAX, TaskLocks, WATCH_EXIT, WATCH_OBJECTS_MAX, WATCH_SLEEP,
     WATCH_UNLOCK, WATCHED_MAX, WatchFrame,
 };
 
@@ -106,7 +106,9 @@ unsafe fn object(plan: &HookPlan, index: usize, locks: *const TaskLocks) -> u64 
     if object == 0 {
         0
     } else if reader.kind == WATCH_UNLOCK {
-        words::head_of(object)
+        let folio = words::head_of(object);
+        // What is not locked cannot be unlocked either: of that the rule on the entry speaks.
+        if words::is_taken(LOCK_FOLIO, fast_u64(folio)) { folio } else { 0 }
     } else {
         object + u64::from(reader.offset)
     }

@@ -108,18 +108,16 @@ impl Session {
     pub(super) fn look_at_pending(&mut self) -> Result<Ended, TracerError> {
         let Some(lock) = PageLock::of(&self.btf) else { return Ok(Ended::default()) };
         let noted = pending::noted(&HashMap::<&MapData, u64, Pending>::try_from(map(&self.object.ebpf, "PENDING")?)?);
-        if noted.is_empty() {
-            return Ok(Ended::default());
-        }
         let peek = Peek::new(&self.object.ebpf)?;
         let (still, gone): (Vec<_>, Vec<_>) =
             noted.into_iter().partition(|(page, pending)| lock.is_still_locked(&peek, *page, pending));
-        let gone: Vec<u64> = gone.into_iter().map(|(page, _)| page).collect();
+        let mut gone: Vec<u64> = gone.into_iter().map(|(page, _)| page).collect();
+        gone.extend(self.waiting.look(&still, monotonic_ns()));
         pending::forget(
             &mut HashMap::<&mut MapData, u64, Pending>::try_from(map_mut(&mut self.object.ebpf, "PENDING")?)?,
             &gone,
         )?;
-        Ok(Ended::of(&still, monotonic_ns()))
+        Ok(self.waiting.ended(&still))
     }
 
     /// The same, until no page is left of which it is not known yet.

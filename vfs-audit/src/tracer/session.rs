@@ -21,6 +21,7 @@ use super::{
     hooks::{HookTable, Sources, Wanted},
     object::{Object, ObjectError},
     offsets::{kernel_offsets, preemption_count},
+    pending::Waiting,
     plan::{OpPlan, Plans},
     primitives::{PRIMITIVES, Primitive, untracked},
     sys,
@@ -159,6 +160,7 @@ pub struct Session {
     pub(super) lock_links: Vec<[OwnedFd; 2]>,
     ring: RingBuf<MapData>,
     pub(super) events: Events,
+    pub(super) waiting: Waiting,
     pub(super) control: Control,
     pub(super) started: Instant,
 }
@@ -234,6 +236,7 @@ impl Session {
             lock_links: Vec::new(),
             ring,
             events: Events::default(),
+            waiting: Waiting::default(),
             control: Control::default(),
             started: Instant::now(),
         })
