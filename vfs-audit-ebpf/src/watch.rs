@@ -5,8 +5,8 @@
 
 use aya_ebpf::{EbpfContext, bindings::BPF_ANY, macros::raw_tracepoint, programs::RawTracePointContext};
 use vfs_audit_common::{
-    HookPlan, LOCK_FOLIO, Loss, ObservationKey, SLEEP_EVENTS_MAX, SLOTS_MAX, TaskLocks, WATCH_EXIT, WATCH_OBJECTS_MAX, WATCH_SLEEP,
-    WATCH_UNLOCK, WATCHED_MAX, WatchFrame,
+    HookPlan, LOCK_FOLIO, Loss, ObservationKey, SLEEP_EVENTS_MAX, SLOTS_MAX, TaskLocks, WATCH_EXIT, WATCH_OBJECTS_MAX,
+    WATCH_SLEEP, WATCH_UNLOCK, WATCHED_MAX, WatchFrame,
 };
 
 use crate::{
@@ -91,6 +91,18 @@ pub(crate) fn enter(locks: *mut TaskLocks, plan: &HookPlan, key: &ObservationKey
             }
         }
         (*locks).watched_len = (len + 1) as u32;
+    }
+}
+
+/// Closes what lies at or above the frame of an invocation that is not watched itself: its return address may be that of an
+/// earlier, watched one, made from the same place (a path walk asks for permission in rcu-walk, then again out of it).
+#[inline(always)]
+pub(crate) fn supersede(locks: *mut TaskLocks, hook: u32, stack_pointer: u64) {
+    // SAFETY: every caller passes a live map value of the current task.
+    unsafe {
+        if (*locks).watched_len != 0 {
+            (*locks).watched_len = drop_returned(locks, hook, stack_pointer) as u32;
+        }
     }
 }
 

@@ -26,8 +26,11 @@ impl FileLocks {
         let node = |owner: &str| at(owner, &["c", "flc_list"]).or_else(|| at(owner, &["fl_list"]));
         // Kernels before 6.10 have one struct for locks and leases.
         let is_split = btf.struct_named("file_lease").is_some();
-        let (lease, lease_operations) =
-            if is_split { ("file_lease", "lease_manager_operations") } else { ("file_lock", "lock_manager_operations") };
+        let (lease, lease_operations) = if is_split {
+            ("file_lease", "lease_manager_operations")
+        } else {
+            ("file_lock", "lock_manager_operations")
+        };
         let list = |member: &str, owner: &str, managers: &'static str| {
             let tables = [("file_lock_operations", "fl_ops"), (managers, "fl_lmops")];
             let tables = tables.into_iter().filter_map(|(kind, field)| Some((kind, at(owner, &[field])?))).collect();
