@@ -35,6 +35,14 @@ const fn until(until: Release, fault: Fault) -> Fault {
     Fault { until, ..fault }
 }
 
+/// No tracer of this kind sees it: `rules limits` gives the rule the same reason.
+const fn unseen(why: &'static str, fault: Fault) -> Fault {
+    Fault { unseen: Some(why), ..fault }
+}
+
+/// The pages of a readahead window are looked up in the mapping one by one, which a probe does not do.
+const WINDOW: &str = "the folios of a window are not walked";
+
 /// All faults.
 pub const FAULTS: &[Fault] = &[
     // children.c
@@ -243,18 +251,24 @@ pub const FAULTS: &[Fault] = &[
         (6, 12),
         fault("writepage-unlocks-first", "address_space_operations.writepage.writeback_then_unlock", Scene::Own),
     ),
-    until((6, 12), fault("writepage-never-ends", "address_space_operations.writepage.ends_writeback", Scene::Own)),
+    unseen(
+        "what becomes of the page after the return is not followed",
+        until((6, 12), fault("writepage-never-ends", "address_space_operations.writepage.ends_writeback", Scene::Own)),
+    ),
     until((6, 12), fault("writepage-redirties-and-fails", "address_space_operations.writepage.redirtied", Scene::Own)),
     until((6, 12), fault("writepage-no-io", "address_space_operations.writepage.sync_starts_io", Scene::Own)),
     until((6, 12), fault("writepage-does-not-wait", "address_space_operations.writepage.sync_waits", Scene::Own)),
     until((6, 12), fault("writepage-preemption-off", "address_space_operations.writepage.may_block", Scene::Own)),
-    fault("writepages-not-counted", "address_space_operations.writepages.counts_down", Scene::Own),
+    unseen(
+        "the pages that other tasks write for the callback are not counted",
+        fault("writepages-not-counted", "address_space_operations.writepages.counts_down", Scene::Own),
+    ),
     fault("writepages-stray", "address_space_operations.writepages.own_pages", Scene::Own),
     fault("writepages-preemption-off", "address_space_operations.writepages.may_block", Scene::Own),
     // own_readahead.c
-    fault("readahead-unlocked", "address_space_operations.readahead.locked", Scene::Own),
+    unseen(WINDOW, fault("readahead-unlocked", "address_space_operations.readahead.locked", Scene::Own)),
     fault("readahead-no-invalidate-lock", "address_space_operations.readahead.invalidate_lock", Scene::Own),
-    fault("readahead-keeps-locked", "address_space_operations.readahead.unlocks", Scene::Own),
+    unseen(WINDOW, fault("readahead-keeps-locked", "address_space_operations.readahead.unlocks", Scene::Own)),
     fault("readahead-preemption-off", "address_space_operations.readahead.may_block", Scene::Own),
     fault("swap-activate-adds-nothing", "address_space_operations.swap_activate.adds_extents", Scene::Own),
     fault("swap-activate-preemption-off", "address_space_operations.swap_activate.may_block", Scene::Own),

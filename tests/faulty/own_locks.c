@@ -157,6 +157,10 @@ static void describe(struct own *own, struct file_lock *lock, own_lease *lease)
 	lease->fl_lmops = &own_lease_operations;
 }
 
+/* Read at the call: else the compiler, which sees them set, makes it a direct one. */
+#define LEASE_OPERATIONS READ_ONCE(lease.fl_lmops)
+#define LOCK_OPERATIONS READ_ONCE(lock.fl_lmops)
+
 #define OWN_LOCK_CALL(op, locks, invoke)						\
 	OWN_CALL(op, locks, ({								\
 		struct file_lock lock, copy __maybe_unused;				\
@@ -167,16 +171,16 @@ static void describe(struct own *own, struct file_lock *lock, own_lease *lease)
 	}))
 
 OWN_LOCK_CALL(fl_copy_lock, I_LOCK, (lock.fl_ops->fl_copy_lock(&copy, &lock), 0))
-OWN_LOCK_CALL(lm_notify, BLOCKED_LOCK_LOCK, (lock.fl_lmops->lm_notify(&lock), 0))
-OWN_LOCK_CALL(lm_grant, 0, lock.fl_lmops->lm_grant(&lock, 0))
-OWN_LOCK_CALL(lm_lock_expirable, FLC_LOCK, lock.fl_lmops->lm_lock_expirable(&lock))
-OWN_LOCK_CALL(lm_expire_lock, 0, (lock.fl_lmops->lm_expire_lock(), 0))
-OWN_LOCK_CALL(lm_break, FLC_LOCK, lease.fl_lmops->lm_break(&lease))
-OWN_LOCK_CALL(lm_change, FLC_LOCK, lease.fl_lmops->lm_change(&lease, F_UNLCK, NULL))
-OWN_LOCK_CALL(lm_breaker_owns_lease, FLC_LOCK, lease.fl_lmops->lm_breaker_owns_lease(&lease))
+OWN_LOCK_CALL(lm_notify, BLOCKED_LOCK_LOCK, (LOCK_OPERATIONS->lm_notify(&lock), 0))
+OWN_LOCK_CALL(lm_grant, 0, LOCK_OPERATIONS->lm_grant(&lock, 0))
+OWN_LOCK_CALL(lm_lock_expirable, FLC_LOCK, LOCK_OPERATIONS->lm_lock_expirable(&lock))
+OWN_LOCK_CALL(lm_expire_lock, 0, (LOCK_OPERATIONS->lm_expire_lock(), 0))
+OWN_LOCK_CALL(lm_break, FLC_LOCK, LEASE_OPERATIONS->lm_break(&lease))
+OWN_LOCK_CALL(lm_change, FLC_LOCK, LEASE_OPERATIONS->lm_change(&lease, F_UNLCK, NULL))
+OWN_LOCK_CALL(lm_breaker_owns_lease, FLC_LOCK, LEASE_OPERATIONS->lm_breaker_owns_lease(&lease))
 #ifdef HAS_OPEN_CONFLICT
-OWN_LOCK_CALL(lm_open_conflict, FLC_LOCK, lease.fl_lmops->lm_open_conflict(own.file, F_RDLCK))
-OWN_LOCK_CALL(lm_breaker_timedout, FLC_LOCK, lease.fl_lmops->lm_breaker_timedout(&lease))
+OWN_LOCK_CALL(lm_open_conflict, FLC_LOCK, LEASE_OPERATIONS->lm_open_conflict(own.file, F_RDLCK))
+OWN_LOCK_CALL(lm_breaker_timedout, FLC_LOCK, LEASE_OPERATIONS->lm_breaker_timedout(&lease))
 #else
 OWN_CALL_NOT_OFFERED(lm_open_conflict)
 OWN_CALL_NOT_OFFERED(lm_breaker_timedout)

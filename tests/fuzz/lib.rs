@@ -6,7 +6,7 @@ use vfs_audit::checker::{Checker, Options};
 use vfs_audit::observation::Observation;
 use vfs_audit::recording::{End, FORMAT_VERSION, Header, LIST_LEN_MAX, Reader, Reading, STRING_BYTES_MAX};
 use vfs_audit::report::{
-    Addresses, Report, Source, Style, Terms, escape, render_json, render_json_lines, render_junit, render_ktap,
+    Addresses, ByFileSystem, Report, Source, Style, Terms, escape, render_json, render_json_lines, render_junit, render_ktap,
     render_sarif, render_table,
 };
 use vfs_audit::rules::Catalogue;
@@ -104,6 +104,8 @@ fn report(header: Header, end: End, checker: Checker<'_>, incomplete: Vec<String
         findings: checker.finish(),
         loss: end.loss,
         tracker: end.tracker,
+        invocations_by_fs: ByFileSystem::default(),
+        timing: None,
         baseline: None,
         incomplete: incomplete.into_iter().chain(end.incomplete).collect(),
     };

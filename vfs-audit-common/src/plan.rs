@@ -227,7 +227,10 @@ pub struct HookPlan {
     /// One more than the number of the flag that asks what the task is within; 0 = none.
     pub within_flag: u8,
     /// Always zero.
-    pub pad: [u16; 3],
+    pub pad: [u16; 2],
+    /// Whether the object is its own table (a buffer head with its `b_end_io`): keys then name no table, since each object
+    /// would have keys of its own.
+    pub is_own_table: u16,
     /// Bit set of flags of which all must be set for an invocation to be watched.
     pub watch_mask: u32,
     /// Address of the function.

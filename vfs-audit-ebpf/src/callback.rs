@@ -163,7 +163,7 @@ fn observe<C: EbpfContext>(ctx: &C, seen: &Invocation, (control, task, locks): W
     let context = Context { control, task, processor_flags: seen.processor_flags, stack_pointer: seen.stack_pointer };
     // SAFETY: as above.
     let (key, is_borrowed) = unsafe {
-        let mut key = read(plan, seen, locks, &context, table);
+        let mut key = read(plan, seen, locks, &context, facts::table_of_key(plan, table));
         // What an interrupt finds in the task's table is not its own.
         let is_borrowed = context::is_on_another_stack(seen.stack_pointer, locks);
         if is_borrowed {
@@ -186,8 +186,13 @@ fn observe<C: EbpfContext>(ctx: &C, seen: &Invocation, (control, task, locks): W
     if plan.op_bits != 0 {
         watch::note_op(locks, plan.op_bits);
     }
-    if plan.watched != WATCH_NONE && key.flags & plan.watch_mask == plan.watch_mask {
+    if plan.watched == WATCH_NONE {
+        return;
+    }
+    if key.flags & plan.watch_mask == plan.watch_mask {
         watch::enter(locks, plan, &key, &seen.args, seen.stack_pointer);
+    } else {
+        watch::supersede(locks, seen.hook, seen.stack_pointer);
     }
 }
 

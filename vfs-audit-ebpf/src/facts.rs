@@ -108,6 +108,12 @@ pub(crate) fn is_in_table(plan: &HookPlan, table: u64) -> bool {
     false
 }
 
+/// The table as keys name it.
+#[inline(always)]
+pub(crate) fn table_of_key(plan: &HookPlan, table: u64) -> u64 {
+    if plan.is_own_table == 0 { table } else { 0 }
+}
+
 /// The low `width` bytes of `value`.
 #[inline(always)]
 pub(crate) fn narrow(value: u64, width: u8) -> u64 {

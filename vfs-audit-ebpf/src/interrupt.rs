@@ -19,7 +19,7 @@ use crate::{
     context::Context,
     event, facts,
     locks::return_address_at,
-    maps::{INTERRUPTS, PLANS, enabled, lose},
+    maps::{INTERRUPTS, INTERRUPTS_NESTED, PLANS, enabled, lose},
     memory::fast_u64,
     task,
 };
@@ -51,7 +51,7 @@ unsafe fn observe(ctx: &FEntryContext, control: &'static Control, scratch: *mut 
             point: 0,
             flags: facts::flags::<INTERRUPT_FLAGS_MAX>(plan, &args, scratch, &context, sb),
             caller: fast_u64(stack_pointer),
-            table,
+            table: facts::table_of_key(plan, table),
             sb,
             slots: facts::slots::<INTERRUPT_SLOTS_MAX>(plan, scratch, &context).to_le_bytes(),
         };
@@ -61,18 +61,48 @@ unsafe fn observe(ctx: &FEntryContext, control: &'static Control, scratch: *mut 
     }
 }
 
+/// Puts `value` at `place` and returns what was there, in one instruction: this target's `AtomicU64` offers none.
+///
+/// # Safety
+/// `place` is within a live map value.
+#[inline(always)]
+unsafe fn exchange(place: *mut u64, value: u64) -> u64 {
+    let mut value = value;
+    // SAFETY: by the caller; nothing else is touched.
+    unsafe {
+        core::arch::asm!(
+            "{value} = xchg_64({place} + 0, {value})",
+            place = in(reg) place,
+            value = inout(reg) value,
+            options(nostack)
+        );
+    }
+    value
+}
+
+/// A scratch of this CPU's that no program uses, marked as in use.
+#[inline(always)]
+fn free_scratch() -> Option<*mut TaskLocks> {
+    for index in 0..INTERRUPTS_NESTED {
+        let scratch = INTERRUPTS.get_ptr_mut(index)?;
+        // SAFETY: a live map value; what interrupts or preempts us here finds the mark or leaves none.
+        if unsafe { exchange(&raw mut (*scratch).task, 1) } == 0 {
+            return Some(scratch);
+        }
+    }
+    None
+}
+
 /// The entry of a callback that interrupts call; its first argument is all that is read.
 #[fentry(function = "vfs_create")]
 pub(crate) fn callback_interrupt(ctx: FEntryContext) -> i32 {
     let Some(control) = enabled().filter(|control| control.tgid == 0) else { return 0 };
-    let Some(scratch) = INTERRUPTS.get_ptr_mut(0) else { return 0 };
-    // SAFETY: a per-CPU map value; an interrupt in the middle of another one's program finds it in use.
+    let Some(scratch) = free_scratch() else {
+        lose(Loss::InterruptNested);
+        return 0;
+    };
+    // SAFETY: a live map value that is marked as ours.
     unsafe {
-        if core::ptr::read_volatile(&raw const (*scratch).task) != 0 {
-            lose(Loss::InterruptNested);
-            return 0;
-        }
-        core::ptr::write_volatile(&raw mut (*scratch).task, 1);
         observe(&ctx, control, scratch);
         core::ptr::write_volatile(&raw mut (*scratch).task, 0);
     }

@@ -5,6 +5,7 @@
 //! what else they call, `task` knows whose history is complete, `peek` reads kernel memory for the daemon.
 #![no_std]
 #![no_main]
+#![feature(asm_experimental_arch)]
 
 mod callback;
 mod context;

@@ -60,9 +60,12 @@ pub(crate) static WAITING: PerCpuArray<u64> = PerCpuArray::with_max_entries(2, 0
 /// Pages and folios that were still locked at a callback's exit, by address.
 #[map]
 pub(crate) static PENDING: HashMap<u64, Pending> = HashMap::with_max_entries(PENDING_MAX as u32, 0);
+/// Programs for interrupts that may be under way on one CPU: in a task or two of which one was preempted, in a softirq, and
+/// in an interrupt.
+pub(crate) const INTERRUPTS_NESTED: u32 = 4;
 /// Scratch of the programs that interrupts run, which must leave the interrupted task's alone.
 #[map]
-pub(crate) static INTERRUPTS: PerCpuArray<TaskLocks> = PerCpuArray::with_max_entries(1, 0);
+pub(crate) static INTERRUPTS: PerCpuArray<TaskLocks> = PerCpuArray::with_max_entries(INTERRUPTS_NESTED, 0);
 /// Sleeps already shipped, by hook.
 #[map]
 pub(crate) static SLEEPS: HashMap<u32, u64> = HashMap::with_max_entries(HOOKS_MAX as u32, 0);

@@ -5,8 +5,8 @@
 
 use aya_ebpf::{EbpfContext, bindings::BPF_ANY, macros::raw_tracepoint, programs::RawTracePointContext};
 use vfs_audit_common::{
-    HookPlan, Loss, ObservationKey, SLEEP_EVENTS_MAX, SLOTS_MAX, TaskLocks, WATCH_EXIT, WATCH_OBJECTS_MAX, WATCH_SLEEP,
-    WATCH_UNLOCK, WATCHED_MAX, WatchFrame,
+    HookPlan, LOCK_FOLIO, Loss, ObservationKey, SLEEP_EVENTS_MAX, SLOTS_MAX, TaskLocks, WATCH_EXIT, WATCH_OBJECTS_MAX,
+    WATCH_SLEEP, WATCH_UNLOCK, WATCHED_MAX, WatchFrame,
 };
 
 use crate::{
@@ -94,6 +94,18 @@ pub(crate) fn enter(locks: *mut TaskLocks, plan: &HookPlan, key: &ObservationKey
     }
 }
 
+/// Closes what lies at or above the frame of an invocation that is not watched itself: its return address may be that of an
+/// earlier, watched one, made from the same place (a path walk asks for permission in rcu-walk, then again out of it).
+#[inline(always)]
+pub(crate) fn supersede(locks: *mut TaskLocks, hook: u32, stack_pointer: u64) {
+    // SAFETY: every caller passes a live map value of the current task.
+    unsafe {
+        if (*locks).watched_len != 0 {
+            (*locks).watched_len = drop_returned(locks, hook, stack_pointer) as u32;
+        }
+    }
+}
+
 /// The object that watch reader `index` of the plan names; 0 = none.
 ///
 /// # Safety
@@ -106,7 +118,9 @@ unsafe fn object(plan: &HookPlan, index: usize, locks: *const TaskLocks) -> u64 
     if object == 0 {
         0
     } else if reader.kind == WATCH_UNLOCK {
-        words::head_of(object)
+        let folio = words::head_of(object);
+        // What is not locked cannot be unlocked either: of that the rule on the entry speaks.
+        if words::is_taken(LOCK_FOLIO, fast_u64(folio)) { folio } else { 0 }
     } else {
         object + u64::from(reader.offset)
     }

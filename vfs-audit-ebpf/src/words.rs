@@ -46,7 +46,7 @@ pub(crate) fn head_of(page: u64) -> u64 {
 
 /// Whether the lock without an owner at `address` is taken.
 #[inline(always)]
-fn is_taken(kind: u8, word: u64) -> bool {
+pub(crate) fn is_taken(kind: u8, word: u64) -> bool {
     match kind {
         LOCK_FOLIO | LOCK_PAGE => word >> (offset!(page_locked_bit) & 63) & 1 != 0,
         LOCK_BUFFER => word >> (offset!(buffer_lock_bit) & 63) & 1 != 0,

@@ -59,6 +59,11 @@ pub struct Measured {
     pub audited: u64,
     /// What the audit lost.
     pub lost: u64,
+    /// Hooks that were attached.
+    pub hooks: usize,
+    /// What each of the audit's programs took of a round: name, runs, instructions. Counted in a run of its own, where the
+    /// kernel's counting makes them dearer.
+    pub programs: Vec<(String, f64, f64)>,
 }
 
 impl Measured {
@@ -76,18 +81,22 @@ impl Measured {
 pub fn run(args: &Args) -> Result<i32> {
     let daemon = build::run(&build::Args::default())?;
     let measured = measure(args, &daemon)?;
-    let Measured { release, bare, audited, lost } = &measured;
+    let Measured { release, bare, audited, lost, hooks, programs } = &measured;
     let ratio = measured.ratio();
     if args.json {
         println!(
             "{}",
-            json!({"kernel": release, "fs": args.fs, "bare": bare, "audited": audited, "ratio": ratio, "lost": lost})
+            json!({"kernel": release, "fs": args.fs, "bare": bare, "audited": audited, "ratio": ratio, "lost": lost,
+                "hooks": hooks, "programs": programs})
         );
     } else {
         println!(
-            "{release}, {}: {bare} instructions a round bare, {audited} audited: {ratio:.3}; lost: {lost}",
+            "{release}, {}: {bare} instructions a round bare, {audited} audited by {hooks} hooks: {ratio:.3}; lost: {lost}",
             args.fs
         );
+        for (name, runs, instructions) in programs {
+            println!("  {name:15} {runs:6.1} runs a round, {instructions:7.0} instructions");
+        }
     }
     let is_dear = args.most.is_some_and(|most| ratio > most);
     Ok(i32::from(is_dear || *lost > 0))
@@ -118,16 +127,33 @@ pub fn measure(args: &Args, daemon: &std::path::Path) -> Result<Measured> {
     let report: serde_json::Value = serde_json::from_str(&report).context("the report is no JSON")?;
     let lost = report["loss"]["total"].as_u64().context("the report counts no losses")?;
     let (bare, audited) = medians(&outcome.stdout)?;
-    Ok(Measured { release: vm.kernel.release, bare, audited, lost })
+    let attached = |hook: &&serde_json::Value| hook["state"] == "attached";
+    let hooks = report["hooks"].as_array().map_or(0, |hooks| hooks.iter().filter(attached).count());
+    let programs = std::fs::read_to_string(scratch.path().join("programs.json")).context("no programs came back")?;
+    let programs = shares(&serde_json::from_str(&programs).context("the figures of the programs are no JSON")?)?;
+    Ok(Measured { release: vm.kernel.release, bare, audited, lost, hooks, programs })
+}
+
+/// Name, runs and instructions of a round, of each program in a report.
+fn shares(report: &serde_json::Value) -> Result<Vec<(String, f64, f64)>> {
+    let programs = report["timing"]["programs"].as_array().context("the report has no figures of programs")?;
+    ensure!(!programs.is_empty(), "no program ran");
+    let share = |program: &serde_json::Value| {
+        let number = |key: &str| program[key].as_f64().with_context(|| format!("no {key} in {program}"));
+        let name = program["name"].as_str().context("a program without a name")?;
+        Ok((name.to_owned(), number("runs")? / f64::from(ROUNDS), number("nanoseconds")? / f64::from(ROUNDS)))
+    };
+    programs.iter().map(share).collect()
 }
 
 /// What the guest does: the load in `call`, bare and under `vfs-audit run` with more `arguments`.
 pub(crate) fn script(call: &str, arguments: &str) -> String {
     let call = format!("{call} || exit 97; ");
-    let [warm_up, half, all] = [WARM_UP, RUNS / 2, RUNS].map(|times| call.repeat(times as usize));
+    let [warm_up, half, all, once] = [WARM_UP, RUNS / 2, RUNS, 1].map(|times| call.repeat(times as usize));
     format!(
         "{warm_up} echo bare; {half} echo audited; vfs-audit run --format json -o /out/report.json {arguments} -- \
-         sh -c '{all}' || exit 98; echo bare; {half}"
+         sh -c '{all}' || exit 98; echo bare; {half} echo programs; \
+         vfs-audit run --program-stats --format json -o /out/programs.json {arguments} -- sh -c '{once}' || exit 98"
     )
 }
 
@@ -153,6 +179,8 @@ pub(crate) fn medians(stdout: &str) -> Result<(u64, u64)> {
         match line {
             "bare" => is_audited = Some(false),
             "audited" => is_audited = Some(true),
+            // Run for the figures of its programs alone.
+            "programs" => is_audited = None,
             _ => {
                 let Some(figure) = line.strip_suffix(" ns/iter").and_then(|line| line.rsplit(' ').next()) else {
                     continue;

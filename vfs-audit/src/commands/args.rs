@@ -359,6 +359,9 @@ pub struct LiveFilters {
     /// Track mutexes too, for the lists of held locks (their words name the owner, so rules need no more)
     #[arg(long)]
     pub track_mutexes: bool,
+    /// Say what each eBPF program took; the kernel's counting makes every program dearer
+    #[arg(long)]
+    pub program_stats: bool,
 }
 
 /// Ways of hooking callbacks.

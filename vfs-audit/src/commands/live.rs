@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     kernel::KernelRelease,
-    report::{AuditedCommand, HookState, HookStatus, KernelInfo, Loss, Timing, Tracker},
+    report::{AuditedCommand, HookState, HookStatus, KernelInfo, Loss, ProgramCost, Timing, Tracker},
     rules::Catalogue,
     tracer::{Backend, Brought, ObjectError, Session, TracerError, Unattached, Wanted},
 };
@@ -69,6 +69,7 @@ pub(super) fn prepare(
         devices: mounts::devices(&live.mount)?,
         everything,
         track_mutexes: live.track_mutexes,
+        count_programs: live.program_stats,
         backend: live.backend.map(|backend| match backend {
             args::Backend::KprobeMulti => Backend::KprobeMulti,
             args::Backend::Kprobe => Backend::Kprobe,
@@ -123,7 +124,16 @@ pub(super) fn observe(
     let seconds = session.elapsed();
     let stopping = Instant::now();
     let brought = session.finish().map_err(advise)?;
-    let timing = Timing { attach_seconds, stop_seconds: stopping.elapsed().as_secs_f64() };
+    let programs = brought.programs.iter().map(|program| ProgramCost {
+        name: program.name.clone(),
+        runs: program.runs,
+        nanoseconds: program.nanoseconds,
+    });
+    let programs = programs.collect();
+    let timing = Timing { attach_seconds, stop_seconds: stopping.elapsed().as_secs_f64(), programs };
+    for (program, missed) in brought.missed.iter().filter(|(_, missed)| **missed > 0) {
+        note(&format!("the kernel skipped {missed} runs of {program}, which was running on that CPU already"));
+    }
     for what in &session.live().cut_short {
         note(&format!(
             "the search for operations tables: {what}; tables that only later objects have may not be hooked"

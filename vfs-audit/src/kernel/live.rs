@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
+    file_locks::FileLocks,
     naming::{self, Owners},
     object::{Object, Shape},
     peek::Memory,
@@ -96,6 +97,7 @@ struct Shapes {
     name_in_type: u64,
     aops_in_mapping: Option<u64>,
     descriptors: Option<[u64; 3]>,
+    file_locks: FileLocks,
 }
 
 impl Shapes {
@@ -120,6 +122,7 @@ impl Shapes {
             name_in_type: at("file_system_type", &["name"]).ok_or("no field file_system_type.name")?,
             aops_in_mapping: at("address_space", &["a_ops"]),
             descriptors: descriptors(),
+            file_locks: FileLocks::of(btf),
         })
     }
 }
@@ -284,6 +287,12 @@ impl<'a, M: Memory> Walk<'a, M> {
             && let Some(back) = self.shapes.inode_in_block_device
         {
             self.block_device(inode.address - back, fs);
+        }
+        let context = inode.word(&["i_flctx"]);
+        if context != 0 {
+            for (kind, table) in self.shapes.file_locks.tables(self.memory, context) {
+                self.found.note(kind, table, fs);
+            }
         }
         let alias = inode.word(&["i_dentry"]);
         if alias != 0

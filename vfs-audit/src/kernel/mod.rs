@@ -2,6 +2,7 @@
 //!
 //! Nothing here judges and nothing here is attached; `Peek` runs a program on demand and leaves nothing behind.
 
+mod file_locks;
 mod live;
 mod naming;
 mod object;

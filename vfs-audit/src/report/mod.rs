@@ -20,8 +20,8 @@ pub use json::{render_json, render_json_lines, render_schema};
 pub use junit::render_junit;
 pub use ktap::render_ktap;
 pub use model::{
-    AuditedCommand, BaselineUse, ByFileSystem, HookState, HookStatus, KernelInfo, KnownCase, Loss, Recording, Report,
-    SCHEMA_VERSION, Source, Timing, Tracker,
+    AuditedCommand, BaselineUse, ByFileSystem, HookState, HookStatus, KernelInfo, KnownCase, Loss, ProgramCost,
+    Recording, Report, SCHEMA_VERSION, Source, Timing, Tracker,
 };
 pub use redact::Addresses;
 pub use sarif::render_sarif;

@@ -125,13 +125,27 @@ impl ByFileSystem {
 }
 
 /// How long the probes took.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Timing {
     /// Seconds from the command's start until everything is attached and proven, before anything was observed: reading the
     /// rules and the kernel's types and symbols, looking for the tables, loading, attaching, the self-test.
     pub attach_seconds: f64,
     /// Seconds from the end of the observation until nothing more is observed and everything is collected.
     pub stop_seconds: f64,
+    /// What each eBPF program took, the dearest first; empty unless it was asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub programs: Vec<ProgramCost>,
+}
+
+/// What one eBPF program took, as the kernel counts it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ProgramCost {
+    /// Name, 15 bytes at most.
+    pub name: String,
+    /// Times that it ran.
+    pub runs: u64,
+    /// Nanoseconds in it.
+    pub nanoseconds: u64,
 }
 
 /// The command that was run under audit.

@@ -172,7 +172,10 @@ impl Attachment {
         for way in ways {
             let tried = match way {
                 Backend::KprobeMulti => self.add_multi(object, btf, hooks, first, manner),
-                Backend::Kprobe => self.add_kprobes(object, hooks, first, manner),
+                Backend::Kprobe => {
+                    let by_trampoline = self.add_trampolines(object, btf, hooks, first, manner);
+                    self.add_kprobes(object, hooks, first, manner, &by_trampoline)
+                }
                 Backend::Fentry => Ok(self.add_fentries(object, btf, hooks, first, manner)),
             };
             match tried {
@@ -298,6 +301,13 @@ impl Attachment {
                 self.links.extend(group.links.into_iter().chain(group.exit_links));
             }
         }
+        let is_linked = !self.links.is_empty() || self.shared.iter().any(|group| !group.links.is_empty());
+        let refusal = |result: &Attached| result.clone().err().filter(|why| matches!(why, Unattached::Failed(_)));
+        if !is_linked && let Some(why) = results.iter().find_map(refusal) {
+            // The trampolines stay: the next way has the same.
+            self.shared.clear();
+            return Err(why.reason().to_owned());
+        }
         self.retry_alone(object, hooks, first, manner, &mut results);
         Ok(results)
     }
@@ -312,11 +322,12 @@ impl Attachment {
         manner: &Manner<'_>,
     ) -> Vec<bool> {
         let attach = |(n, hook): (usize, &Hook)| {
-            hook.is_traceable
-                && (manner.interrupts)(hook)
-                && self
-                    .interrupt(object, btf, hook)
+            let has_one = self.single.contains_key(&(first + n));
+            let mut attach = || {
+                self.interrupt(object, btf, hook)
                     .is_ok_and(|links| self.single.insert(first + n, links.into()).is_none())
+            };
+            hook.is_traceable && (manner.interrupts)(hook) && (has_one || attach())
         };
         hooks.iter().enumerate().map(attach).collect()
     }
@@ -358,7 +369,7 @@ impl Attachment {
             return;
         }
         for (n, result) in results.iter_mut().enumerate().filter(|(_, result)| is_refused(result)) {
-            let Ok(retried) = self.add_kprobes(object, &hooks[n..=n], first + n, manner) else { return };
+            let Ok(retried) = self.add_kprobes(object, &hooks[n..=n], first + n, manner, &[false]) else { return };
             if let [retried] = retried.as_slice() {
                 result.clone_from(retried);
             }
@@ -371,13 +382,15 @@ impl Attachment {
         hooks: &[Hook],
         first: usize,
         manner: &Manner<'_>,
+        by_trampoline: &[bool],
     ) -> Result<Vec<Attached>, String> {
         let entry = self.program(object, "callback_entry", Purpose::Kprobe).map_err(|e| e.to_string())?;
         let exit = self.program(object, "callback_exit", Purpose::Kprobe).map_err(|e| e.to_string())?;
         let mut results = Vec::with_capacity(hooks.len());
         for (n, hook) in hooks.iter().enumerate() {
-            if let Err(why) = Unattached::unless_traceable(hook) {
-                results.push(Err(why));
+            let known = Unattached::unless_traceable(hook);
+            if known.is_err() || by_trampoline[n] {
+                results.push(known);
                 continue;
             }
             let mut links = Vec::new();

@@ -12,6 +12,7 @@ use vfs_audit_common::{COUNTED_KEY_READY, COUNTED_KEYS, Control, CountedKey, Los
 use super::{
     decode::{Decoder, Known},
     pending::{self, Ended, LOCKED_TOO_LONG, PageLock},
+    programs,
     session::{Brought, Session, TracerError, map, map_mut, monotonic_ns},
     sys,
     tail_call::TailCalls,
@@ -26,14 +27,20 @@ impl Session {
     pub fn finish(&mut self) -> Result<Brought, TracerError> {
         self.set_control(Control { enabled: 0, ..self.control })?;
         self.drain();
-        let missed = |programs: &mut dyn Iterator<Item = &OwnedFd>| -> u64 {
-            programs.filter_map(|program| sys::missed_runs(program.as_raw_fd()).ok()).sum()
+        let figures = if self.counting.take().is_some() { programs::figures().unwrap_or_default() } else { Vec::new() };
+        let missed = |programs: &mut dyn Iterator<Item = &OwnedFd>| {
+            let mut missed: BTreeMap<String, u64> = BTreeMap::new();
+            for info in programs.filter_map(|program| sys::program_info(program.as_raw_fd()).ok()) {
+                *missed.entry(info.name).or_default() += info.missed;
+            }
+            missed
         };
         // Where the kernel says which task must not migrate, those for which a probe may have been skipped are marked.
-        let skipped = missed(&mut self.lock_links.iter().map(|[program, _]| program));
+        let skipped: u64 = missed(&mut self.lock_links.iter().map(|[program, _]| program)).values().sum();
         let is_marked = self.btf.offset_of("task_struct", &["migration_disabled"]).is_ok();
         let mut loss = self.losses()?;
-        loss.insert("probe_missed".to_owned(), missed(&mut self.callbacks.programs()));
+        let missed = missed(&mut self.callbacks.programs());
+        loss.insert("probe_missed".to_owned(), missed.values().sum());
         loss.insert("event_unknown".to_owned(), self.events.unknown);
         let known = Known { history: skipped == 0 || is_marked, context: self.context_known };
         let ended = self.wait_for_pending()?;
@@ -46,7 +53,15 @@ impl Session {
                 direct.insert(number, count);
             }
         }
-        Ok(Brought { observations, probes_skipped: skipped, loss, stats: self.stats()?, direct })
+        Ok(Brought {
+            observations,
+            probes_skipped: skipped,
+            loss,
+            stats: self.stats()?,
+            direct,
+            missed,
+            programs: figures,
+        })
     }
 
     /// Every key with its count.
@@ -108,18 +123,16 @@ impl Session {
     pub(super) fn look_at_pending(&mut self) -> Result<Ended, TracerError> {
         let Some(lock) = PageLock::of(&self.btf) else { return Ok(Ended::default()) };
         let noted = pending::noted(&HashMap::<&MapData, u64, Pending>::try_from(map(&self.object.ebpf, "PENDING")?)?);
-        if noted.is_empty() {
-            return Ok(Ended::default());
-        }
         let peek = Peek::new(&self.object.ebpf)?;
         let (still, gone): (Vec<_>, Vec<_>) =
             noted.into_iter().partition(|(page, pending)| lock.is_still_locked(&peek, *page, pending));
-        let gone: Vec<u64> = gone.into_iter().map(|(page, _)| page).collect();
+        let mut gone: Vec<u64> = gone.into_iter().map(|(page, _)| page).collect();
+        gone.extend(self.waiting.look(&still, monotonic_ns()));
         pending::forget(
             &mut HashMap::<&mut MapData, u64, Pending>::try_from(map_mut(&mut self.object.ebpf, "PENDING")?)?,
             &gone,
         )?;
-        Ok(Ended::of(&still, monotonic_ns()))
+        Ok(self.waiting.ended(&still))
     }
 
     /// The same, until no page is left of which it is not known yet.

@@ -206,10 +206,15 @@ impl<'a> Decoder<'a> {
     /// Whether the callback is on the stack of a sleep.
     fn is_inside(&self, event: &Event, hook: &Hook) -> bool {
         let frames = usize::try_from(event.stack_bytes).unwrap_or(0) / 8;
-        let inside = |address: &u64| {
-            self.symbols.resolve(*address).is_some_and(|symbol| *address - symbol.offset == hook.address)
+        let stack = event.stack.get(..frames).unwrap_or(&event.stack);
+        let function = |address: &u64| self.symbols.resolve(*address).map(|symbol| *address - symbol.offset);
+        let inside = |address: &u64| function(address) == Some(hook.address);
+        // A callback that has ended in a jump: what it jumped to stands above the callback's return address.
+        let after_jump = |pair: &[u64]| {
+            pair[1] == event.key.caller
+                && function(&pair[0]).is_some_and(|function| self.tail_calls.leads_to(hook.address, function))
         };
-        event.stack.iter().take(frames).any(inside)
+        stack.iter().any(inside) || stack.windows(2).any(after_jump)
     }
 
     /// A sleep of which no stack shows that it was inside the callback is not known.

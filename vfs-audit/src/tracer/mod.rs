@@ -7,7 +7,7 @@
 //! # What this can miss
 //! - Facts that `compile` refuses, and percpu-rwsems: rules that need them are *not observable*.
 //! - Who holds a spinlock, a page or a buffer: their words name nobody.
-//! - A callback that ends in a jump and sleeps after it; a sleep below more than 32 frames.
+//! - A sleep after two jumps in a row out of a callback; a sleep below more than 32 frames.
 //! - Callbacks of file systems that are mounted and gone between two looks at the kernel (a second apart), those of tables that
 //!   neither an object nor a symbol's name has shown, and those that the kernel allows no probe on (listed as *not seen*).
 //! - That interrupts are off, where kprobe.multi is built on the function graph tracer (since 6.14) or callbacks are hooked by
@@ -34,6 +34,7 @@ mod offsets;
 mod pending;
 mod plan;
 mod primitives;
+mod programs;
 mod session;
 mod sys;
 mod tail_call;
@@ -43,4 +44,5 @@ pub use hooks::{Hook, HookTable, Wanted};
 pub use object::ObjectError;
 pub use plan::{Identity, OpPlan, PlannedRole, PlannedSlot, Plans};
 pub use primitives::{PRIMITIVES, Primitive};
+pub use programs::ProgramFigures;
 pub use session::{Brought, HookFate, LockHook, Session, TracerError};

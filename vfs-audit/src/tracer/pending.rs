@@ -3,7 +3,10 @@
 //! The kernel side notes them, the daemon looks at them from time to time. One that stays locked for so long that no device
 //! would take it is a lock that nobody releases; one that the run's end found locked for less is not known.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap as Looks},
+    time::Duration,
+};
 
 use aya::maps::{HashMap, MapData, MapError};
 use vfs_audit_common::{FLAG_PENDING, ObservationKey, Pending};
@@ -13,6 +16,8 @@ use crate::{btf::Btf, kernel::Memory};
 
 /// A page that stays locked for so long after the callback's return is not waiting for its device any more.
 pub(super) const LOCKED_TOO_LONG: Duration = Duration::from_secs(5);
+/// Looks that must have found it locked until then, without one between that did not.
+const LOOKS_MIN: u32 = 4;
 
 /// What is known of a page's lock, from BTF.
 #[derive(Clone, Copy, Debug)]
@@ -44,14 +49,43 @@ pub(super) struct Ended {
     pub(super) not_yet: BTreeMap<ObservationKey, u64>,
 }
 
-impl Ended {
-    /// How long the pages that are `still_locked` have been waiting.
-    pub(super) fn of(still_locked: &[(u64, Pending)], now_ns: u64) -> Self {
-        let mut ended = Self::default();
-        for (_, pending) in still_locked {
+/// What was seen of the pages that were noted, from look to look.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    /// Looks that found the page locked, by page and time of its note.
+    looks: Looks<(u64, u64), u32>,
+    /// Pages that stayed locked for too long, by key; that they may be unlocked later changes nothing.
+    never: BTreeMap<ObservationKey, u64>,
+}
+
+impl Waiting {
+    /// One look, which found these of the noted pages `still_locked`. Returns the pages of which all is known now.
+    ///
+    /// A page may have been unlocked, and be locked by somebody else at the moment of a look: only one that every look finds
+    /// locked has stayed so.
+    pub(super) fn look(&mut self, still_locked: &[(u64, Pending)], now_ns: u64) -> Vec<u64> {
+        let before = std::mem::take(&mut self.looks);
+        let mut known = Vec::new();
+        for (page, pending) in still_locked {
+            let place = (*page, pending.time_ns);
+            let looks = before.get(&place).copied().unwrap_or(0) + 1;
             let waited = Duration::from_nanos(now_ns.saturating_sub(pending.time_ns));
-            let by_key = if waited >= LOCKED_TOO_LONG { &mut ended.never } else { &mut ended.not_yet };
-            *by_key.entry(pending.key).or_default() += 1;
+            if waited >= LOCKED_TOO_LONG && looks >= LOOKS_MIN {
+                *self.never.entry(pending.key).or_default() += 1;
+                known.push(*page);
+            } else {
+                self.looks.insert(place, looks);
+            }
+        }
+        known
+    }
+
+    /// How the pages have ended, those in `still_locked` included.
+    pub(super) fn ended(&self, still_locked: &[(u64, Pending)]) -> Ended {
+        let mut ended = Ended { never: self.never.clone(), not_yet: BTreeMap::new() };
+        let unknown = still_locked.iter().filter(|(page, pending)| self.looks.contains_key(&(*page, pending.time_ns)));
+        for (_, pending) in unknown {
+            *ended.not_yet.entry(pending.key).or_default() += 1;
         }
         ended
     }
@@ -107,4 +141,63 @@ pub(super) fn settled(key: &ObservationKey, count: u64, plan: &OpPlan, ended: &E
         .into_iter()
         .flatten()
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use vfs_audit_common::SLOTS_MAX;
+
+    use super::*;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    fn noted(page: u64) -> (u64, Pending) {
+        let key = ObservationKey {
+            hook: 1,
+            history_complete: 1,
+            point: 1,
+            flags: 0,
+            caller: 2,
+            table: 3,
+            sb: 4,
+            slots: [0; SLOTS_MAX],
+        };
+        (page, Pending { key, time_ns: SECOND, mapping: 5 })
+    }
+
+    fn never(waiting: &Waiting) -> u64 {
+        waiting.ended(&[]).never.values().sum()
+    }
+
+    #[test]
+    fn a_page_that_every_look_finds_locked_for_too_long_is_never_unlocked() {
+        let mut waiting = Waiting::default();
+        for second in 2..6 {
+            assert!(waiting.look(&[noted(0x40)], second * SECOND).is_empty());
+            assert_eq!(waiting.ended(&[noted(0x40)]).not_yet.values().sum::<u64>(), 1);
+        }
+        assert_eq!(waiting.look(&[noted(0x40)], 6 * SECOND), [0x40]);
+        // Whoever unlocks it now is too late.
+        waiting.look(&[], 7 * SECOND);
+        assert_eq!(never(&waiting), 1);
+        assert!(waiting.ended(&[]).not_yet.is_empty());
+    }
+
+    #[test]
+    fn a_page_that_one_look_finds_unlocked_is_locked_by_somebody_else_later() {
+        let mut waiting = Waiting::default();
+        for second in 2..6 {
+            waiting.look(&[noted(0x40)], second * SECOND);
+        }
+        waiting.look(&[], 6 * SECOND);
+        waiting.look(&[noted(0x40)], 7 * SECOND);
+        assert_eq!(never(&waiting), 0);
+    }
+
+    #[test]
+    fn a_long_time_without_looks_says_nothing() {
+        let mut waiting = Waiting::default();
+        assert!(waiting.look(&[noted(0x40)], 60 * SECOND).is_empty());
+        assert_eq!(never(&waiting), 0);
+    }
 }

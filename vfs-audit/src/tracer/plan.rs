@@ -197,6 +197,7 @@ impl Plans {
         let mut readers = plan.readers;
         readers.function = hook.address;
         readers.is_shared = hook.is_shared().into();
+        readers.is_own_table = (plan.identity == Identity::Object).into();
         // The daemon tells direct calls by itself; only of shared functions there may be too many for that, unless their slots
         // are more than there is room for. An object's own slot only the kernel side can look at.
         let is_asked = match plan.identity {

@@ -21,8 +21,10 @@ use super::{
     hooks::{HookTable, Sources, Wanted},
     object::{Object, ObjectError},
     offsets::{kernel_offsets, preemption_count},
+    pending::Waiting,
     plan::{OpPlan, Plans},
     primitives::{PRIMITIVES, Primitive, untracked},
+    programs::{Counting, ProgramFigures},
     sys,
 };
 use crate::{
@@ -116,6 +118,10 @@ pub struct Brought {
     pub stats: BTreeMap<Stat, u64>,
     /// Direct calls by hook number.
     pub direct: BTreeMap<usize, u64>,
+    /// Runs of programs on callbacks that the kernel skipped, by program.
+    pub missed: BTreeMap<String, u64>,
+    /// What our programs took, when it was asked for.
+    pub programs: Vec<ProgramFigures>,
 }
 
 /// How a hook is attached.
@@ -153,11 +159,14 @@ pub struct Session {
     preemption_count: (u64, u64),
     /// Whether contexts can be told: what probing adds is known.
     pub(super) context_known: bool,
+    /// The kernel counts what our programs take, when it was asked to.
+    pub(super) counting: Option<Counting>,
     lock_hooks: Vec<LockHook>,
     /// (program, link) of each attached lock primitive.
     pub(super) lock_links: Vec<[OwnedFd; 2]>,
     ring: RingBuf<MapData>,
     pub(super) events: Events,
+    pub(super) waiting: Waiting,
     pub(super) control: Control,
     pub(super) started: Instant,
 }
@@ -220,10 +229,12 @@ impl Session {
             self_test: 0,
             preemption_count,
             context_known: false,
+            counting: None,
             lock_hooks: Vec::new(),
             lock_links: Vec::new(),
             ring,
             events: Events::default(),
+            waiting: Waiting::default(),
             control: Control::default(),
             started: Instant::now(),
         })
@@ -251,6 +262,10 @@ impl Session {
         self.set_control(control)?;
         // Tasks born from now on are seen from their first lock.
         self.set_control(Control { since: monotonic_ns(), ..control })?;
+        if self.wanted.count_programs {
+            let counting = Counting::begin();
+            self.counting = Some(counting.map_err(|error| TracerError::Kernel(format!("BPF_ENABLE_STATS: {error}")))?);
+        }
         self.started = Instant::now();
         Ok(())
     }

@@ -14,6 +14,7 @@ const BPF_RAW_TRACEPOINT_OPEN: i64 = 17;
 const BPF_BTF_GET_FD_BY_ID: i64 = 19;
 const BPF_BTF_GET_NEXT_ID: i64 = 23;
 const BPF_LINK_CREATE: i64 = 28;
+const BPF_ENABLE_STATS: i64 = 32;
 
 const PROG_TYPE_KPROBE: u32 = 2;
 const PROG_TYPE_RAW_TRACEPOINT: u32 = 17;
@@ -237,16 +238,46 @@ pub(super) fn module_btf(module: &str) -> io::Result<OwnedFd> {
     }
 }
 
-/// Runs of a program that the kernel skipped because it was already running on that CPU.
+/// What the kernel says of a program.
+#[derive(Debug)]
+pub(super) struct ProgramInfo {
+    /// Its name, 15 bytes at most.
+    pub(super) name: String,
+    /// Runs and nanoseconds in them, while they were counted.
+    pub(super) runs: u64,
+    pub(super) nanoseconds: u64,
+    /// Runs that the kernel skipped because the program was already running on that CPU (0 before 5.12).
+    pub(super) missed: u64,
+}
+
+/// Asks the kernel to count the runs of all programs, and the time they take, while the descriptor is open.
 ///
 /// # Errors
-/// The kernel's; a kernel before 5.12 does not say.
-pub(super) fn missed_runs(program: RawFd) -> io::Result<u64> {
-    /// Offset of `recursion_misses` in struct `bpf_prog_info`.
+/// The kernel's.
+pub(super) fn enable_stats() -> io::Result<OwnedFd> {
+    // Type 0: BPF_STATS_RUN_TIME.
+    Attr::new().open(BPF_ENABLE_STATS)
+}
+
+/// # Errors
+/// The kernel's.
+pub(super) fn program_info(program: RawFd) -> io::Result<ProgramInfo> {
+    // Offsets of `name`, `run_time_ns`, `run_cnt`, `recursion_misses` in struct `bpf_prog_info`.
+    const NAME: usize = 64;
+    const NAME_BYTES: usize = 16;
+    const RUN_TIME_NS: usize = 192;
+    const RUN_COUNT: usize = 200;
     const RECURSION_MISSES: usize = 208;
     let mut info = [0u64; 32];
     let mut attr =
         Attr::new().u32(0, program.cast_unsigned()).u32(4, size_of_val(&info) as u32).pointer(8, info.as_mut_ptr());
     attr.call(BPF_OBJ_GET_INFO_BY_FD)?;
-    Ok(info[RECURSION_MISSES / 8])
+    let name: Vec<u8> = info[NAME / 8..(NAME + NAME_BYTES) / 8].iter().flat_map(|word| word.to_ne_bytes()).collect();
+    let end = name.iter().position(|byte| *byte == 0).unwrap_or(name.len());
+    Ok(ProgramInfo {
+        name: String::from_utf8_lossy(&name[..end]).into_owned(),
+        runs: info[RUN_COUNT / 8],
+        nanoseconds: info[RUN_TIME_NS / 8],
+        missed: info[RECURSION_MISSES / 8],
+    })
 }

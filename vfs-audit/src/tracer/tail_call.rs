@@ -1,4 +1,5 @@
-//! Callbacks that end in a jump to another callback: then that one is entered as if its caller had called it.
+//! Callbacks that end in a jump: to another callback, which is then entered as if its caller had called it, or to any
+//! function, which then stands in stacks in the callback's place.
 //!
 //! The return address on the stack is that of the first callback's caller, and the object's table has both functions, so
 //! neither tells such an entry from a call through the table. The code of the first one does: its jump, which kernels of
@@ -23,6 +24,8 @@ pub(super) struct TailCalls {
     sources: BTreeMap<u64, BTreeSet<u64>>,
     /// (function, return address, table) of every observation.
     entries: BTreeSet<(u64, u64, u64)>,
+    /// Where the jumps out of a callback lead.
+    targets: BTreeMap<u64, BTreeSet<u64>>,
 }
 
 impl TailCalls {
@@ -36,8 +39,12 @@ impl TailCalls {
         let mut found = Self::default();
         for source in &functions {
             let code = code_of(*source, memory, symbols);
-            for target in jumps(*source, &code).filter(|target| target != source && functions.contains(target)) {
-                found.sources.entry(target).or_default().insert(*source);
+            let own = *source..*source + code.len() as u64;
+            for target in jumps(*source, &code).filter(|target| !own.contains(target)) {
+                found.targets.entry(*source).or_default().insert(target);
+                if functions.contains(&target) {
+                    found.sources.entry(target).or_default().insert(*source);
+                }
             }
         }
         let entry = |key: &ObservationKey| Some((hooks.get(usize::from(key.hook))?.address, key.caller, key.table));
@@ -50,6 +57,11 @@ impl TailCalls {
     pub(super) fn is_entered_by(&self, function: u64, key: &ObservationKey) -> bool {
         let sources = self.sources.get(&function);
         sources.is_some_and(|sources| sources.iter().any(|s| self.entries.contains(&(*s, key.caller, key.table))))
+    }
+
+    /// Whether `callback` has a jump to `function`.
+    pub(super) fn leads_to(&self, callback: u64, function: u64) -> bool {
+        self.targets.get(&callback).is_some_and(|targets| targets.contains(&function))
     }
 }
 
@@ -122,6 +134,12 @@ mod tests {
         let keys = [key(0, 7, 9), key(1, 7, 9)];
         assert!(found(&JUMP, &keys).is_entered_by(0x2000, &keys[1]));
         assert!(!found(&JUMP, &keys).is_entered_by(0x1000, &keys[0]));
+    }
+
+    #[test]
+    fn a_jump_out_of_a_callback_leads_to_its_target_alone() {
+        let found = found(&[0xe9, 0xf9, 0x0f, 0, 0], &[]);
+        assert!(found.leads_to(0x1000, 0x2000) && !found.leads_to(0x1000, 0x2001) && !found.leads_to(0x2000, 0x1000));
     }
 
     #[test]

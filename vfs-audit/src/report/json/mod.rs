@@ -202,7 +202,7 @@ impl From<&Report> for Document {
             ungrouped: findings.ungrouped,
             loss: report.loss.clone(),
             tracker: Tracker::from(report),
-            timing: report.timing,
+            timing: report.timing.clone(),
             baseline: report.baseline.clone(),
         }
     }

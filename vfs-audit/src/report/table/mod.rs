@@ -7,7 +7,7 @@ mod violation;
 use page::{Ink, Page};
 
 use super::json::{Summary, route_name};
-use super::{Exit, HookState, HookStatus, Report, Source, exit_code};
+use super::{Exit, HookState, HookStatus, ProgramCost, Report, Source, exit_code};
 
 pub use page::Style;
 pub(crate) use page::{counted, grouped, wrap};
@@ -123,9 +123,18 @@ fn write_health(page: &mut Page, report: &Report) {
         let told = told.filter(|hook| state == HookState::Failed || unseen(hook));
         write_list(page, label, told.map(|hook| format!("{} ({}): {}", hook.callback, hook.op, hook.reason)));
     }
-    if let Some(timing) = report.timing {
+    if let Some(timing) = &report.timing {
         let (attach, stop) = (timing.attach_seconds, timing.stop_seconds);
         page.field("probes", &format!("attached in {attach:.1} s, stopped in {stop:.1} s"));
+        let cost = |program: &ProgramCost| {
+            let (runs, time) = (grouped(program.runs), grouped(program.nanoseconds));
+            format!(
+                "{}: {runs} runs, {time} ns, {} ns each",
+                program.name,
+                grouped(program.nanoseconds / program.runs.max(1))
+            )
+        };
+        write_list(page, "programs", timing.programs.iter().map(cost));
     }
     let causes = report.loss.by_cause.iter().map(|(cause, count)| format!("{cause} {}", grouped(*count)));
     let causes: Vec<String> = causes.collect();
