@@ -20,7 +20,7 @@ use crate::{
     event,
     facts::{self, Args},
     maps::{COUNTED, COUNTS, DIRECT, HOOK_PLACES, HOOKS, PLANS, THROUGH_TABLE, count, enabled, lose},
-    memory::fast_u64,
+    memory::{exchange, fast_u64},
     task, watch,
 };
 
@@ -84,9 +84,9 @@ unsafe fn is_equal(a: *const ObservationKey, b: &ObservationKey) -> bool {
 
 /// Counts `key`; true when it is new. A key that finds its place taken is counted in the table of all keys, always.
 #[inline(always)]
-fn count_key(key: &ObservationKey) -> bool {
+pub(crate) fn count_key(key: &ObservationKey) -> bool {
     let Some(entry) = COUNTED.get_ptr_mut(place(key)) else { return count_in_table(key) };
-    // SAFETY: a per-CPU map value; a program that preempts another on this CPU sees `state` and keeps away.
+    // SAFETY: a per-CPU map value; a program that interrupts another on this CPU sees `state` and keeps away.
     unsafe {
         if (*entry).state == COUNTED_KEY_READY {
             if is_equal(&raw const (*entry).key, key) {
@@ -94,7 +94,12 @@ fn count_key(key: &ObservationKey) -> bool {
                 return false;
             }
         } else if (*entry).state == 0 {
-            write_volatile(&raw mut (*entry).state, 1);
+            let before = exchange(&raw mut (*entry).state, 1);
+            if before != 0 {
+                // An interrupt's program was first, and has ended.
+                write_volatile(&raw mut (*entry).state, before);
+                return count_in_table(key);
+            }
             (*entry).key.hook = key.hook;
             (*entry).key.flags = key.flags;
             (*entry).key.history_complete = key.history_complete;

@@ -9,7 +9,7 @@ use vfs_audit_common::{
 };
 
 use crate::{
-    callback::count_in_table,
+    callback::count_key,
     context::Context,
     event,
     facts::{self, Args, ERRORS_FROM, NO, Surroundings, UNREAD, YES},
@@ -210,7 +210,7 @@ pub(crate) unsafe fn observe<C: EbpfContext>(
             sb: (*frame).sb,
             slots: slots(plan, locks, &context).to_le_bytes(),
         };
-        if count_in_table(&key) {
+        if count_key(&key) {
             event::first_sight(ctx, &key, locks);
         }
         await_unlocking(&key, locks);

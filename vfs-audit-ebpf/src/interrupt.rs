@@ -6,6 +6,7 @@
 
 use aya_ebpf::{
     EbpfContext as _,
+    helpers::generated::bpf_get_func_ip,
     macros::{fentry, map},
     maps::ProgramArray,
     programs::FEntryContext,
@@ -15,12 +16,12 @@ use vfs_audit_common::{
 };
 
 use crate::{
-    callback::{count_in_table, hook_by_address},
+    callback::{count_key, hook_by_address},
     context::Context,
     event, facts,
     locks::return_address_at,
     maps::{INTERRUPTS, INTERRUPTS_NESTED, PLANS, enabled, lose},
-    memory::fast_u64,
+    memory::{exchange, fast_u64},
     task,
 };
 
@@ -55,29 +56,10 @@ unsafe fn observe(ctx: &FEntryContext, control: &'static Control, scratch: *mut 
             sb,
             slots: facts::slots::<INTERRUPT_SLOTS_MAX>(plan, scratch, &context).to_le_bytes(),
         };
-        if count_in_table(&key) {
+        if count_key(&key) {
             event::first_sight(ctx, &key, scratch);
         }
     }
-}
-
-/// Puts `value` at `place` and returns what was there, in one instruction: this target's `AtomicU64` offers none.
-///
-/// # Safety
-/// `place` is within a live map value.
-#[inline(always)]
-unsafe fn exchange(place: *mut u64, value: u64) -> u64 {
-    let mut value = value;
-    // SAFETY: by the caller; nothing else is touched.
-    unsafe {
-        core::arch::asm!(
-            "{value} = xchg_64({place} + 0, {value})",
-            place = in(reg) place,
-            value = inout(reg) value,
-            options(nostack)
-        );
-    }
-    value
 }
 
 /// A scratch of this CPU's that no program uses, marked as in use.
@@ -119,8 +101,13 @@ pub(crate) static INTERRUPT_PROGRAM_1: ProgramArray = ProgramArray::with_max_ent
 /// A jump that never comes back; where there is nothing to jump to, the invocation is lost.
 #[inline(always)]
 fn jump(ctx: &FEntryContext, to: &ProgramArray) -> i32 {
-    // SAFETY: nothing here waits for an end.
-    unsafe { to.tail_call(ctx, 0) };
+    // SAFETY: the helper takes the context only; nothing here waits for an end.
+    unsafe {
+        // The trampoline keeps the function's address only for a program that asks for it, and the one that is jumped to, which
+        // does, is none of its own.
+        bpf_get_func_ip(ctx.as_ptr());
+        to.tail_call(ctx, 0);
+    }
     lose(Loss::PlanMissing);
     0
 }

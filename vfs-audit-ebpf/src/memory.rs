@@ -39,3 +39,22 @@ pub(crate) fn fast_u64(address: u64) -> u64 {
         core::ptr::read_volatile(cast(address, kind))
     }
 }
+
+/// Puts `value` at `place` and returns what was there, in one instruction: this target's `AtomicU64` offers none.
+///
+/// # Safety
+/// `place` is within a live map value.
+#[inline(always)]
+pub(crate) unsafe fn exchange(place: *mut u64, value: u64) -> u64 {
+    let mut value = value;
+    // SAFETY: by the caller; nothing else is touched.
+    unsafe {
+        core::arch::asm!(
+            "{value} = xchg_64({place} + 0, {value})",
+            place = in(reg) place,
+            value = inout(reg) value,
+            options(nostack)
+        );
+    }
+    value
+}

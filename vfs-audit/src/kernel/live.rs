@@ -79,6 +79,8 @@ pub struct LiveTables {
     pub files: usize,
     /// Bounds that were reached, in words.
     pub cut_short: Vec<String>,
+    /// Head of the list of superblocks, and where its node is in one: looked up once, since symbols are many.
+    list: Option<(u64, u64)>,
 }
 
 /// The shapes of the objects that a walk reads, from BTF.
@@ -137,6 +139,7 @@ impl LiveTables {
         let mut walk = Walk { memory, btf, shapes: &shapes, found: Self::default() };
         let head = superblocks_head(symbols)?;
         let member = walk.offset(&shapes.sb, "s_list").ok_or("no field super_block.s_list")?;
+        walk.found.list = Some((head, member));
         for node in list(memory, head, SUPERBLOCKS_MAX, &mut walk.found.cut_short) {
             walk.superblock(node.wrapping_sub(member));
         }
@@ -148,14 +151,10 @@ impl LiveTables {
     }
 
     /// How many superblocks are there now that were not when this was found; a cheap look.
-    ///
-    /// # Errors
-    /// Says which symbol or field this kernel lacks.
-    pub fn unseen(&self, memory: &impl Memory, symbols: &Symbols, btf: &Btf) -> Result<usize, String> {
-        let member = u64::from(btf.offset_of("super_block", &["s_list"])?);
-        let head = superblocks_head(symbols)?;
+    pub fn unseen(&self, memory: &impl Memory) -> usize {
+        let Some((head, member)) = self.list else { return 0 };
         let nodes = list(memory, head, SUPERBLOCKS_MAX, &mut Vec::new());
-        Ok(nodes.iter().filter(|node| !self.superblocks.contains_key(&node.wrapping_sub(member))).count())
+        nodes.iter().filter(|node| !self.superblocks.contains_key(&node.wrapping_sub(member))).count()
     }
 
     /// Tables of struct `kind`.

@@ -511,8 +511,7 @@ impl Session {
     /// When the kernel's lists cannot be read any more.
     pub fn look_around(&mut self) -> Result<usize, TracerError> {
         let peek = Peek::new(&self.object.ebpf)?;
-        let fresh = self.live.unseen(&peek, &self.symbols, &self.btf).map_err(TracerError::Kernel)?;
-        if fresh == 0 {
+        if self.live.unseen(&peek) == 0 {
             return Ok(0);
         }
         // A new file system may have come with a new module, whose symbols were not there before.
