@@ -57,6 +57,9 @@ pub(crate) static STATS: PerCpuArray<u64> = PerCpuArray::with_max_entries(STATS_
 /// task has while it leaves a CPU of its own will (0 = not seen yet).
 #[map]
 pub(crate) static WAITING: PerCpuArray<u64> = PerCpuArray::with_max_entries(2, 0);
+/// Tasks without a table that ran while a task waited, see [`WAITING`].
+#[map]
+pub(crate) static DOUBTED: HashMap<u64, u64> = HashMap::with_max_entries(TASK_SLOTS as u32, 0);
 /// Pages and folios that were still locked at a callback's exit, by address.
 #[map]
 pub(crate) static PENDING: HashMap<u64, Pending> = HashMap::with_max_entries(PENDING_MAX as u32, 0);

@@ -5,7 +5,7 @@
 
 use aya_ebpf::{
     EbpfContext as _,
-    bindings::BPF_NOEXIST,
+    bindings::{BPF_ANY, BPF_NOEXIST},
     helpers::generated::{bpf_get_current_pid_tgid, bpf_get_current_task},
     macros::raw_tracepoint,
     programs::RawTracePointContext,
@@ -14,7 +14,7 @@ use vfs_audit_common::{HeldLock, Loss, Stat, TASK_SLOTS, TaskLocks};
 
 use crate::{
     held,
-    maps::{PLACES, TASKS, TASKS_ASIDE, count, lose, offset, tracked_since},
+    maps::{DOUBTED, PLACES, TASKS, TASKS_ASIDE, WAITING, count, lose, offset, tracked_since},
     memory::read_u64,
 };
 
@@ -98,10 +98,31 @@ fn seldom(task: u64) -> Option<*mut TaskLocks> {
         (*locks).exclusive_dropped = 0;
         (*locks).watched_len = 0;
         (*locks).stack_base = read_u64(task + u64::from(offset!(task_stack))).unwrap_or(0);
-        (*locks).history_complete = u32::from(since != 0 && born > since);
+        let is_doubted = DOUBTED.remove(task).is_ok() || is_somebody_waiting();
+        (*locks).history_complete = u32::from(since != 0 && born > since && !is_doubted);
         (*locks).tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
     }
     Some(locks)
+}
+
+/// Whether a task waits in the middle of a program on this CPU, so that the kernel skips that program here.
+#[inline(always)]
+fn is_somebody_waiting() -> bool {
+    WAITING.get(0).is_some_and(|waiting| *waiting != 0)
+}
+
+/// `task` runs while somebody waits: what it acquires and releases meanwhile may be missed.
+#[inline(always)]
+pub(crate) fn doubt(task: u64) {
+    match known(task) {
+        // SAFETY: a live map value; the task is about to run here, and none of its programs does meanwhile.
+        Some(locks) => unsafe { (*locks).history_complete = 0 },
+        None => {
+            if DOUBTED.insert(task, 1, BPF_ANY.into()).is_err() {
+                lose(Loss::TaskTableFull);
+            }
+        }
+    }
 }
 
 /// An entry for a new task: its place when that is free, else one aside.
@@ -145,13 +166,15 @@ pub(crate) fn task_free(ctx: RawTracePointContext) -> i32 {
         }
     }
     let _ = TASKS_ASIDE.remove(task);
+    let _ = DOUBTED.remove(task);
     0
 }
 
 /// The current task is known to hold no lock: whatever was missed before is mended.
 #[inline(always)]
 fn holds_nothing() {
-    if tracked_since() == 0 {
+    // While somebody waits, what comes next may be missed all the same.
+    if tracked_since() == 0 || is_somebody_waiting() {
         return;
     }
     let task = current();

@@ -237,12 +237,14 @@ fn doubt_what_runs_instead(previous: u64, is_preempted: bool, next: u64) {
         if fast_u64(next + u64::from(offset!(task_flags))) & PF_IDLE != 0 {
             // Whoever was preempted here would run first.
             count = 0;
-        } else if depth(next) != 0 {
-            count = count.saturating_sub(1);
-        } else if count != 0
-            && let Some(locks) = task::known(next)
-        {
-            (*locks).history_complete = 0;
+        } else {
+            if depth(next) != 0 {
+                // One that was waiting goes on.
+                count = count.saturating_sub(1);
+            }
+            if count != 0 {
+                task::doubt(next);
+            }
         }
         *waiting = count;
     }
