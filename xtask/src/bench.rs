@@ -24,6 +24,8 @@ const WARM_UP: u32 = 3;
 const RUNS: u32 = 6;
 const ROUNDS: u32 = 500;
 const TIMEOUT: Duration = Duration::from_secs(1500);
+/// Waits until the kernel has taken the last probe off, which it does one after the other once the audit has ended.
+const DETACHED: &str = "until [ \"$(wc -l < /sys/kernel/tracing/enabled_functions)\" = 0 ]; do sleep 0.1; done;";
 
 /// Arguments of `bench`.
 #[derive(Debug, Clone, clap::Args)]
@@ -152,7 +154,7 @@ pub(crate) fn script(call: &str, arguments: &str) -> String {
     let [warm_up, half, all, once] = [WARM_UP, RUNS / 2, RUNS, 1].map(|times| call.repeat(times as usize));
     format!(
         "{warm_up} echo bare; {half} echo audited; vfs-audit run --format json -o /out/report.json {arguments} -- \
-         sh -c '{all}' || exit 98; echo bare; {half} echo programs; \
+         sh -c '{all}' || exit 98; {DETACHED} echo bare; {half} echo programs; \
          vfs-audit run --program-stats --format json -o /out/programs.json {arguments} -- sh -c '{once}' || exit 98"
     )
 }

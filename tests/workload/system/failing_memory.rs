@@ -23,6 +23,10 @@ pub(super) fn exercise(session: &mut Session, _images: &Path) -> Result<()> {
             continue;
         }
         let path = directory.join("vfs-failing-memory");
+        // Nothing can be written to an image of such a type.
+        if session.call_or("create", &path, &[libc::EROFS], |path| fs::File::create(path))?.is_none() {
+            continue;
+        }
         let failed = one(session, &path).with_context(|| directory.display().to_string());
         session.call("unlink", &path, |path| fs::remove_file(path))?;
         failed?;
@@ -31,8 +35,6 @@ pub(super) fn exercise(session: &mut Session, _images: &Path) -> Result<()> {
 }
 
 fn one(session: &mut Session, path: &Path) -> Result<()> {
-    let file = session.call("create", path, |path| fs::File::create(path))?;
-    drop(file);
     let file = fs::File::options().read(true).write(true).open(path)?;
     session.call("write", path, |_| file.write_all_at(&[1; LENGTH], 0))?;
     session.call("fsync", path, |_| file.sync_all())?;

@@ -206,8 +206,8 @@ async fn until_the_end(
 /// Something could not be given up.
 fn give_up_rights(session: &Session, has_command: bool) -> anyhow::Result<()> {
     let mut also = Vec::new();
-    // For the callbacks of modules that are loaded later.
-    also.extend((session.backend() == Some(Backend::Fentry)).then_some(rights::SYS_ADMIN));
+    // For the callbacks of modules that are loaded later: their types, or a perf event each.
+    also.extend((session.backend() != Some(Backend::KprobeMulti)).then_some(rights::SYS_ADMIN));
     also.extend(has_command.then_some(rights::KILL));
     let kept = rights::give_up(&also)?;
     note(&format!("capabilities kept: {}; all others are given up", kept.join(", ")));

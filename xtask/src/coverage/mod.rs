@@ -87,7 +87,7 @@ fn audit(args: &Args, daemon: &Path) -> Result<PathBuf> {
             other => other?,
         };
         for kernel in kernels {
-            load::audit(args, kernel, daemon, &directory)?;
+            load::audit(args, &kernel, daemon, &directory)?;
         }
     }
     Ok(directory)
