@@ -37,10 +37,6 @@ pub const WIRE_VERSION: u32 = 2;
 /// Helper number that stands for the kernel function `bpf_rdonly_cast` until the loader puts that function's number in its
 /// place; no kernel has so many helpers.
 pub const CAST_CALL: i32 = 0x7ff1;
-/// The same for `bpf_preempt_disable`; where the kernel has no such function, or needs none, the loader makes it nothing.
-pub const PREEMPT_OFF_CALL: i32 = 0x7ff2;
-/// The same for `bpf_preempt_enable`.
-pub const PREEMPT_ON_CALL: i32 = 0x7ff3;
 /// Shared holdings one task can have in its table (one more is counted as [`Loss::HeldTableFull`]), and places for exclusive
 /// ones (one more is counted as [`Stat::SiteUnknown`]): a power of two.
 pub const HELD_LOCKS_MAX: usize = 16;

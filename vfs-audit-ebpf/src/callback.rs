@@ -20,7 +20,7 @@ use crate::{
     event,
     facts::{self, Args},
     maps::{COUNTED, COUNTS, DIRECT, HOOK_PLACES, HOOKS, PLANS, THROUGH_TABLE, count, enabled, lose},
-    memory::{exchange, fast_u64, undisturbed},
+    memory::{exchange, fast_u64},
     task, watch,
 };
 
@@ -256,8 +256,7 @@ pub(crate) fn callback_exit(ctx: RetProbeContext) -> u32 {
     let hook = unsafe { bpf_get_attach_cookie(ctx.as_ptr()) } as u32;
     let regs: *const pt_regs = ctx.regs;
     // SAFETY: the context of a kretprobe is the registers at the return.
-    let result = unsafe { (*regs).rax };
-    undisturbed(|| watch::leave(&ctx, hook, result));
+    watch::leave(&ctx, hook, unsafe { (*regs).rax });
     0
 }
 

@@ -13,7 +13,7 @@ use crate::{
     context,
     exit::ORDERS_SHIFT,
     maps::{FUNCTION_BITS, PLANS, enabled, offset},
-    memory::{fast_u64, undisturbed},
+    memory::fast_u64,
     task,
 };
 
@@ -137,17 +137,15 @@ pub(crate) fn function_called_fentry(ctx: FEntryContext) -> i32 {
     }
     let task = task::current();
     let Some(locks) = task::known(task) else { return 0 };
-    let object: u64 = ctx.arg(0);
-    undisturbed(|| {
-        // SAFETY: the helper takes the context only; a live map value of the current task.
-        unsafe {
-            let here = crate::facts::blur(locks, ctx.as_ptr() as u64);
-            if (*locks).watched_len == 0 || context::is_on_another_stack(here, locks) {
-                return;
-            }
-            let Some(bit) = FUNCTION_BITS.get(&bpf_get_func_ip(ctx.as_ptr())) else { return };
-            mark(locks, 1 << (*bit & 63), crate::facts::blur(locks, object), task);
+    // SAFETY: the helper takes the context only; a live map value of the current task.
+    unsafe {
+        let here = crate::facts::blur(locks, ctx.as_ptr() as u64);
+        if (*locks).watched_len == 0 || context::is_on_another_stack(here, locks) {
+            return 0;
         }
-    });
+        let Some(bit) = FUNCTION_BITS.get(&bpf_get_func_ip(ctx.as_ptr())) else { return 0 };
+        let object: u64 = ctx.arg(0);
+        mark(locks, 1 << (*bit & 63), crate::facts::blur(locks, object), task);
+    }
     0
 }

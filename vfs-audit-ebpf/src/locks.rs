@@ -14,7 +14,7 @@ use vfs_audit_common::{ModeBits, Stat, TaskLocks};
 use crate::{
     held,
     maps::{count, offset},
-    memory::{fast_u64, undisturbed},
+    memory::fast_u64,
     task, watch,
 };
 
@@ -99,12 +99,6 @@ unsafe fn note(locks: *mut TaskLocks, instance: u64) {
 
 #[inline(always)]
 fn acquired<C: EbpfContext>(ctx: &C, instance: u64, mode: ModeBits) -> i32 {
-    undisturbed(|| note_acquired(ctx, instance, mode));
-    0
-}
-
-#[inline(always)]
-fn note_acquired<C: EbpfContext>(ctx: &C, instance: u64, mode: ModeBits) {
     let task = task::current();
     if let Some(locks) = table(ctx, task::locks_of(task)) {
         // SAFETY: a live map value of the current task.
@@ -123,6 +117,7 @@ fn note_acquired<C: EbpfContext>(ctx: &C, instance: u64, mode: ModeBits) {
             }
         }
     }
+    0
 }
 
 /// `down_read`: shared from here on.
@@ -146,13 +141,10 @@ pub(crate) fn acquire_mutex(ctx: FEntryContext) -> i32 {
 /// `up_read`.
 #[fentry(function = "up_read")]
 pub(crate) fn release(ctx: FEntryContext) -> i32 {
-    let instance: u64 = ctx.arg(0);
-    undisturbed(|| {
-        if let Some(locks) = table(&ctx, task::known(task::current())) {
-            // SAFETY: a live map value of the current task.
-            unsafe { held::release(locks, instance) }
-        }
-    });
+    if let Some(locks) = table(&ctx, task::known(task::current())) {
+        // SAFETY: a live map value of the current task.
+        unsafe { held::release(locks, ctx.arg(0)) }
+    }
     0
 }
 

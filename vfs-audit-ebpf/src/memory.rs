@@ -1,4 +1,4 @@
-//! Reads of kernel memory, and calls of kernel functions that the loader puts in.
+//! Reads of kernel memory.
 //!
 //! The helper costs some eighty instructions a call. Since 6.2 a program may instead cast an address to a struct of the
 //! kernel's (`bpf_rdonly_cast`) and load from it, where a bad address reads as zero; the loader says whether it may.
@@ -6,7 +6,7 @@
 use core::mem::transmute;
 
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
-use vfs_audit_common::{CAST_CALL, PREEMPT_OFF_CALL, PREEMPT_ON_CALL};
+use vfs_audit_common::CAST_CALL;
 
 use crate::maps::offset;
 
@@ -57,20 +57,4 @@ pub(crate) unsafe fn exchange(place: *mut u64, value: u64) -> u64 {
         );
     }
     value
-}
-
-/// Runs `body` without being preempted, where the kernel preempts programs and can be told not to: while a task waits in the
-/// middle of one, the kernel skips that program for whoever runs on its CPU instead.
-#[inline(always)]
-pub(crate) fn undisturbed<R>(body: impl FnOnce() -> R) -> R {
-    // SAFETY: as in `fast_u64`: the loader has replaced the numbers by kernel functions without arguments, or the calls by
-    // nothing.
-    unsafe {
-        let off: extern "C" fn() = transmute(PREEMPT_OFF_CALL as usize);
-        let on: extern "C" fn() = transmute(PREEMPT_ON_CALL as usize);
-        off();
-        let result = body();
-        on();
-        result
-    }
 }

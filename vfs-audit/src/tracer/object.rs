@@ -8,7 +8,7 @@ use std::{
 
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel, maps::Map};
 use thiserror::Error;
-use vfs_audit_common::{CAST_CALL, KernelOffsets, PREEMPT_OFF_CALL, PREEMPT_ON_CALL, WIRE_VERSION};
+use vfs_audit_common::{CAST_CALL, KernelOffsets, WIRE_VERSION};
 
 use super::sys::{self, Purpose};
 
@@ -36,16 +36,8 @@ pub(super) struct Object {
     /// Maps and the programs that aya attaches.
     pub ebpf: Ebpf,
     instructions: BTreeMap<String, Vec<u8>>,
-    functions: KernelFunctions,
-}
-
-/// Functions of the kernel that programs call, by their type numbers; what is not there is done without.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct KernelFunctions {
-    /// `bpf_rdonly_cast`.
-    pub(super) cast: Option<u32>,
-    /// `bpf_preempt_disable` and `bpf_preempt_enable`.
-    pub(super) preemption: Option<[u32; 2]>,
+    /// Number of the kernel function `bpf_rdonly_cast`, when the programs may use it.
+    cast: Option<u32>,
 }
 
 fn map_fd(map: &Map) -> Option<RawFd> {
@@ -66,7 +58,7 @@ impl Object {
     ///
     /// # Errors
     /// When the object is not there, damaged, or refused.
-    pub(super) fn load(offsets: &KernelOffsets, functions: KernelFunctions) -> Result<Self, ObjectError> {
+    pub(super) fn load(offsets: &KernelOffsets, cast: Option<u32>) -> Result<Self, ObjectError> {
         if OBJECT.is_empty() {
             return Err(ObjectError::NotBuiltIn);
         }
@@ -75,12 +67,12 @@ impl Object {
         loader.btf(None).verifier_log_level(VerifierLogLevel::DISABLE).override_global("OFFSETS", offsets, true);
         let ebpf = loader.load(OBJECT)?;
         let instructions = instructions(&ebpf)?;
-        Ok(Self { ebpf, instructions, functions })
+        Ok(Self { ebpf, instructions, cast })
     }
 
     /// Whether the programs read memory by `bpf_rdonly_cast`.
     pub(super) fn reads_by_cast(&self) -> bool {
-        self.functions.cast.is_some()
+        self.cast.is_some()
     }
 
     /// Makes `program` what the only place of program array `map` leads to.
@@ -102,7 +94,10 @@ impl Object {
             .instructions
             .get(name)
             .ok_or_else(|| std::io::Error::other(format!("the eBPF object has no program {name}")))?;
-        sys::load(name, &with_functions(instructions, self.functions), purpose)
+        match self.cast {
+            Some(function) => sys::load(name, &with_cast(instructions, function), purpose),
+            None => sys::load(name, instructions, purpose),
+        }
     }
 }
 
@@ -135,28 +130,17 @@ fn instructions(ebpf: &Ebpf) -> Result<BTreeMap<String, Vec<u8>>, ObjectError> {
     Ok(object.programs.iter().filter_map(|(name, program)| Some((name.clone(), bytes(program)?))).collect())
 }
 
-/// The instructions with place-holder calls replaced by calls of kernel functions; a function that is not there does nothing.
-fn with_functions(instructions: &[u8], functions: KernelFunctions) -> Vec<u8> {
+/// The instructions with the place-holder call replaced by a call of kernel function `function`.
+fn with_cast(instructions: &[u8], function: u32) -> Vec<u8> {
     /// `BPF_JMP | BPF_CALL`.
     const CALL: u8 = 0x85;
     /// `BPF_PSEUDO_KFUNC_CALL` in the source register's half of the register byte.
     const KERNEL_FUNCTION: u8 = 2 << 4;
-    /// `r0 = 0`: `BPF_ALU64 | BPF_MOV | BPF_K`.
-    const NOTHING: [u8; 8] = [0xb7, 0, 0, 0, 0, 0, 0, 0];
-    let [off, on] = functions.preemption.map_or([None; 2], |numbers| numbers.map(Some));
-    let places = [(CAST_CALL, functions.cast), (PREEMPT_OFF_CALL, off), (PREEMPT_ON_CALL, on)];
     let mut patched = instructions.to_vec();
     for insn in patched.chunks_exact_mut(8) {
-        let is_call = insn[0] == CALL && insn[1] == 0;
-        let place = places.iter().find(|(place, _)| is_call && insn[4..8] == place.to_ne_bytes());
-        match place {
-            Some((_, Some(function))) => {
-                insn[1] = KERNEL_FUNCTION;
-                insn[4..8].copy_from_slice(&function.to_ne_bytes());
-            }
-            // Reached by nobody without the type to cast to; and the verifier takes no call that it does not know.
-            Some((_, None)) => insn.copy_from_slice(&NOTHING),
-            None => {}
+        if insn[0] == CALL && insn[1] == 0 && insn[4..8] == CAST_CALL.to_ne_bytes() {
+            insn[1] = KERNEL_FUNCTION;
+            insn[4..8].copy_from_slice(&function.to_ne_bytes());
         }
     }
     patched
@@ -169,26 +153,5 @@ fn check_wire_version(object: &aya_obj::Object) -> Result<(), ObjectError> {
         Some(WIRE_VERSION) => Ok(()),
         Some(other) => Err(ObjectError::Damaged(format!("it speaks wire version {other}, this daemon {WIRE_VERSION}"))),
         None => Err(ObjectError::Damaged("it does not say its wire version".to_owned())),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn call(number: i32) -> Vec<u8> {
-        [&[0x85, 0, 0, 0][..], &number.to_ne_bytes()].concat()
-    }
-
-    #[test]
-    fn place_holders_become_calls_of_kernel_functions_or_nothing() {
-        let program = [call(CAST_CALL), call(PREEMPT_OFF_CALL), call(14), call(PREEMPT_ON_CALL)].concat();
-        let functions = KernelFunctions { cast: Some(7), preemption: Some([8, 9]) };
-        let patched = with_functions(&program, functions);
-        let kernel = |number: i32| [&[0x85, 0x20, 0, 0][..], &number.to_ne_bytes()].concat();
-        assert_eq!(patched, [kernel(7), kernel(8), call(14), kernel(9)].concat());
-        let patched = with_functions(&program, KernelFunctions::default());
-        let nothing = vec![0xb7, 0, 0, 0, 0, 0, 0, 0];
-        assert_eq!(patched, [nothing.clone(), nothing.clone(), call(14), nothing].concat());
     }
 }

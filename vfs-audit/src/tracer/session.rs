@@ -19,7 +19,7 @@ use super::{
     attach::{Attached, Attachment, Backend, Manner, trampoline, trampoline_program},
     decode::Events,
     hooks::{HookTable, Sources, Wanted},
-    object::{KernelFunctions, Object, ObjectError},
+    object::{Object, ObjectError},
     offsets::{kernel_offsets, preemption_count},
     pending::Waiting,
     plan::{OpPlan, Plans},
@@ -618,21 +618,14 @@ fn allow_many_files() {
 
 /// Loads the object with the fast way of reading memory where the kernel takes it, else without.
 fn load_object(btf: &Arc<Btf>, offsets: KernelOffsets) -> Result<Object, TracerError> {
-    // Kernels whose probes are built on the function graph tracer preempt programs; earlier ones seldom do, and every call costs.
-    let is_preempted = btf.offset_of("fprobe", &["ops"]).is_err();
-    let preemption = ["bpf_preempt_disable", "bpf_preempt_enable"].map(|name| btf.function_named(name));
-    let preemption =
-        if let ([Some(off), Some(on)], true) = (preemption, is_preempted) { Some([off, on]) } else { None };
-    let cast = btf.function_named("bpf_rdonly_cast");
-    if let (Some(_), Some(cast_type)) = (cast, btf.struct_named("pt_regs")) {
-        let functions = KernelFunctions { cast, preemption };
-        let object = Object::load(&KernelOffsets { cast_type, ..offsets }, functions)?;
+    if let (Some(function), Some(cast_type)) = (btf.function_named("bpf_rdonly_cast"), btf.struct_named("pt_regs")) {
+        let object = Object::load(&KernelOffsets { cast_type, ..offsets }, Some(function))?;
         // A primitive that every kernel has, as a trial; attaching it would take a grace period to detach again.
         if trampoline_program(&object, btf, "down_write", "", "acquire_exclusive").is_ok() {
             return Ok(object);
         }
     }
-    Ok(Object::load(&offsets, KernelFunctions { cast: None, preemption })?)
+    Ok(Object::load(&offsets, None)?)
 }
 
 pub(super) fn map<'a>(ebpf: &'a Ebpf, name: &str) -> Result<&'a aya::maps::Map, TracerError> {

@@ -205,7 +205,7 @@ pub(crate) fn report() -> Report {
             ("inode_operations.link", names(&[("ext4", 1_234_567)])),
             ("super_operations.sync_fs", names(&[("ext4", 4)])),
         ])),
-        timing: Some(Timing { attach_seconds: 0.25, stop_seconds: 1.5 }),
+        timing: Some(Timing { attach_seconds: 0.25, stop_seconds: 1.5, programs: Vec::new() }),
         baseline: None,
         incomplete: vec![],
     }

@@ -183,7 +183,12 @@ impl<'a> Compiler<'a> {
             let reader = self.follow(source, owner, operations, &[]).ok()?.0;
             Some((index, reader))
         };
-        let Some((index, table)) = (0..self.roles.len()).find_map(way) else { return Ok(Identity::Call) };
+        let Some((index, table)) = (0..self.roles.len()).find_map(way) else {
+            if self.op.superblock.is_some() {
+                self.plan.sb = self.superblock(0)?;
+            }
+            return Ok(Identity::Call);
+        };
         self.plan.table = table;
         let owner = self.roles[index].owner.clone();
         if !self.op.without_superblock {
