@@ -308,9 +308,9 @@ impl Btf {
 
     /// Type numbers of the prototypes of the functions `name` of this BTF, base left out.
     pub fn prototypes_of(&self, name: &str) -> impl Iterator<Item = TypeId> {
-        self.own_functions_named(name).filter_map(|id| match self.kind(id) {
-            TypeKind::Function(prototype) => Some(prototype),
-            _ => None,
+        self.own_functions_named(name).filter_map(|id| {
+            let TypeKind::Function(prototype) = self.kind(id) else { return None };
+            Some(prototype)
         })
     }
 

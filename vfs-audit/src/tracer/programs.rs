@@ -25,7 +25,7 @@ pub(super) struct Counting(#[expect(dead_code, reason = "the kernel counts while
 
 impl Counting {
     /// # Errors
-    /// The kernel's: it takes CAP_SYS_ADMIN.
+    /// The kernel's: it takes `CAP_SYS_ADMIN`.
     pub(super) fn begin() -> io::Result<Self> {
         sys::enable_stats().map(Self)
     }

@@ -47,6 +47,8 @@ const REFUSALS: &str = "su -s /bin/sh nobody -c 'vfs-audit run --for 1s' 2> /out
     echo 2 > /proc/sys/kernel/kptr_restrict; vfs-audit run --for 1s 2> /out/no-symbols; echo no-symbols $?; true";
 /// One round of the load in the file system that the cost is measured on.
 const CHURN: &str = "vfs-workload churn /mnt/ext4 --rounds 400";
+/// One invocation in so many may be missed where the kernel skips probes.
+const SKIPPED_SHARE: u64 = 1000;
 /// Faults of several hundred that a skipped probe may leave undecided.
 const UNDECIDED_MAX: usize = 4;
 /// What an audited round may cost, in bare ones.
@@ -69,17 +71,17 @@ pub(super) fn all() -> Vec<Case> {
         Case::new("correct load is audited without a violation", &[CORRECT_LOAD])
             .with(|_| workload().map(|file| Ready::Files(vec![file])))
             .within(900)
+            .ends(Expected::CodeOrIncomplete(0))
             .checked(correct_load_is_clean),
         Case::new("each fault is reported as exactly its rule", &[FAULTS])
-            .unproven()
             .with(workload_and_module)
             .within(900)
             .ends(Expected::Code(1))
             .checked(faults_are_reported),
         Case::new("the same calls made correctly are not reported", &[FAULTS_MADE_CORRECTLY])
-            .unproven()
             .with(workload_and_module)
             .within(900)
+            .ends(Expected::CodeOrIncomplete(0))
             .checked(nothing_is_reported),
         Case::new("an audit of inode_operations costs five per cent at most", &[&bench::script(CHURN, "")])
             .unproven()
@@ -139,13 +141,26 @@ fn text<'a>(value: &'a Value, key: &str) -> Result<&'a str> {
 
 /// Nothing lost, no contradiction of the witnesses, no release missed: else the figures beside it mean little.
 pub(super) fn is_healthy(report: &Value) -> Result<()> {
-    ensure!(report["loss"]["total"] == 0, "loss: {}", report["loss"]);
+    ensure!(report["loss"]["total"] == 0 || has_only_skipped(report)?, "loss: {}", report["loss"]);
     ensure!(report["tracker"]["disagreements"] == 0, "disagreements: {}", report["tracker"]);
     ensure!(report["tracker"]["releases_missed"] == 0, "releases missed: {}", report["tracker"]);
     let mut reasons = list(report, "incomplete")?.iter().filter_map(Value::as_str);
-    let reason = reasons.find(|reason| !(is_doubtful(report) && reason.starts_with("suspected violations")));
+    let is_excused = |reason: &&str| {
+        (is_doubtful(report) && reason.starts_with("suspected violations")) || reason.starts_with("something was lost")
+    };
+    let reason = reasons.find(|reason| !is_excused(reason));
     ensure!(reason.is_none(), "incomplete: {reason:?}");
     Ok(())
+}
+
+/// Whether all that was lost are a few runs that the kernel skipped: since 6.14, where kprobe.multi is built on the function
+/// graph tracer, a task can be preempted in the middle of an exit's program, and no other kprobe runs on its CPU meanwhile.
+fn has_only_skipped(report: &Value) -> Result<bool> {
+    let release = text(&report["kernel"], "release")?;
+    let is_such = release_of(release).is_some_and(|release| release >= (6, 14));
+    let missed = report["loss"]["by_cause"]["probe_missed"].as_u64().unwrap_or(0);
+    let invocations = report["summary"]["invocations"].as_u64().context("the report counts no invocations")?;
+    Ok(is_such && report["loss"]["total"] == missed && missed <= invocations / SKIPPED_SHARE)
 }
 
 /// Whether the kernel skipped probes in favour of a preempted task's: then what concerns some tasks is suspected only.
@@ -286,7 +301,9 @@ fn faults_are_reported(evidence: &Evidence<'_>) -> Result<()> {
     ensure!(elsewhere.is_empty(), "reported where no fault was: {elsewhere:?}");
     if is_doubtful(&report) && deviations.len() <= undecided(&report)? {
         // A probe was skipped just before a fault: its call is counted as one of which nothing is known.
-        deviations.iter().for_each(|deviation| println!("      not decided, since a probe was skipped: {deviation}"));
+        for deviation in &deviations {
+            println!("      not decided, since a probe was skipped: {deviation}");
+        }
         return Ok(());
     }
     if !deviations.is_empty() {

@@ -18,6 +18,8 @@ pub(crate) const FILESYSTEMS: &[&str] = &["ext4", "xfs", "btrfs", "tmpfs", "over
 pub enum Expected {
     /// The command ends with this code, and the kernel log is clean.
     Code(i32),
+    /// The same, or with 3 for an audit that missed something: how much it may have missed, its check says.
+    CodeOrIncomplete(i32),
     /// The kernel log has a splat.
     Splat,
     /// The command does not end in time.
@@ -188,8 +190,7 @@ impl Case {
 pub(crate) fn all() -> Vec<Case> {
     let mut cases = harness();
     cases.extend(audits::all());
-    let others = changes::all().into_iter().chain(security::all()).chain(hardship::all()).chain(stress::all());
-    cases.extend(others.map(Case::unproven));
+    cases.extend(changes::all().into_iter().chain(security::all()).chain(hardship::all()).chain(stress::all()));
     cases
 }
 

@@ -6,7 +6,7 @@ use crate::kernels;
 use crate::stress::package;
 use crate::stress::stressors::{Load, Stressors, WIDE};
 use crate::test::audits::{has_no_violation, is_healthy};
-use crate::test::cases::{Case, Evidence, FILESYSTEMS, Ready};
+use crate::test::cases::{Case, Evidence, Expected, FILESYSTEMS, Ready};
 
 /// Of the plain flavour, beside those that every kernel under test has.
 const PLAIN_FILESYSTEMS: &[&str] = &["f2fs", "vfat", "exfat", "ntfs3", "nfs"];
@@ -28,7 +28,8 @@ fn case(name: &str, filesystems: &'static [&'static str]) -> Case {
     Case::new(name, &[&command(filesystems)])
         .with_only(filesystems)
         .with(|_| package::files().map(Ready::Files))
-        .within(900)
+        .within(1500)
+        .ends(Expected::CodeOrIncomplete(0))
         .checked(move |evidence| is_clean(evidence, filesystems))
 }
 
