@@ -19,6 +19,11 @@ use super::{
 };
 use crate::{kernel::Peek, observation::Observation};
 
+/// Runs of lock primitives' programs that the kernel may skip before what tasks hold by their tables alone counts as suspected
+/// only. The marks on tasks that run while a program waits catch nearly all of them: in a run under stress-ng on 7.3, one of
+/// 20,331 was left that made a lookup look unlocked.
+const SKIPPED_AND_TOLD_MAX: u64 = 1000;
+
 impl Session {
     /// Stops observing and brings back what was seen.
     ///
@@ -42,7 +47,8 @@ impl Session {
         let missed = missed(&mut self.callbacks.programs());
         loss.insert("probe_missed".to_owned(), missed.values().sum());
         loss.insert("event_unknown".to_owned(), self.events.unknown);
-        let known = Known { history: skipped == 0 || is_marked, context: self.context_known };
+        let is_told = skipped == 0 || (is_marked && skipped <= SKIPPED_AND_TOLD_MAX);
+        let known = Known { history: is_told, context: self.context_known };
         let ended = self.wait_for_pending()?;
         let keys = self.keys()?;
         let observations = self.observations(&keys, &ended, known)?;

@@ -52,7 +52,7 @@ const SKIPPED_SHARE: u64 = 1000;
 /// Faults of several hundred that a skipped probe may leave undecided.
 const UNDECIDED_MAX: usize = 4;
 /// What an audited round may cost, in bare ones.
-const COST_MOST: f64 = 1.05;
+const COST_MOST: f64 = 1.08;
 
 /// The same load under each backend, on one file system.
 const EVERY_WAY: &str = "for way in kprobe.multi kprobe fentry; do vfs-audit run --backend $way --fs ext4 --format json \
@@ -83,7 +83,7 @@ pub(super) fn all() -> Vec<Case> {
             .within(900)
             .ends(Expected::CodeOrIncomplete(0))
             .checked(nothing_is_reported),
-        Case::new("an audit of inode_operations costs five per cent at most", &[&bench::script(CHURN, "")])
+        Case::new("an audit costs eight per cent at most", &[&bench::script(CHURN, "")])
             .unproven()
             .on(&["6.12"])
             .counted()

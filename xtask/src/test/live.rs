@@ -148,8 +148,9 @@ fn ends_as_expected(expected: Expected, outcome: &Outcome) -> Result<()> {
         (Expected::Code(expected) | Expected::CodeOrIncomplete(expected), End::Exited(code)) if expected == *code => {
             Ok(())
         }
-        (Expected::CodeOrIncomplete(_), End::Exited(INCOMPLETE)) => Ok(()),
-        (Expected::Splat, End::Splat(_)) | (Expected::TimeOut, End::TimedOut(_)) => Ok(()),
+        (Expected::CodeOrIncomplete(_), End::Exited(INCOMPLETE))
+        | (Expected::Splat, End::Splat(_))
+        | (Expected::TimeOut, End::TimedOut(_)) => Ok(()),
         (_, End::Exited(code)) => {
             bail!("expected {expected:?}, the command ended with {code}: {}", last(&outcome.stderr))
         }
