@@ -116,7 +116,7 @@ pub(super) fn observe(
     let hooks = session.hooks().filter(|(_, fate)| fate.is_some_and(|fate| fate.attached.is_ok())).count();
     let backend = session.backend().map_or("nothing", |backend| backend.name());
     note(&format!("observing {hooks} callbacks by {backend}"));
-    let reached = session.hooks().any(|(hook, _)| hook.fs.contains("proc") && !hook.is_shared());
+    let reached = session.is_reached_by_self_test();
     let (command, mut incomplete) = runtime.block_on(until_the_end(session, extent))?;
     if reached && session.self_test() == 0 {
         incomplete.push("the self-test at the start saw none of its own calls: the probes do not fire".to_owned());

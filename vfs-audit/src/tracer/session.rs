@@ -559,6 +559,19 @@ impl Session {
         if self.object.reads_by_cast() { "cast (bpf_rdonly_cast)" } else { "helper (bpf_probe_read_kernel)" }
     }
 
+    /// Whether the self-test calls something that is hooked: of what it walks through, /proc has callbacks of its own.
+    pub fn is_reached_by_self_test(&self) -> bool {
+        let is_walked = |number: &usize| {
+            let plan = &self.plans.ops[*number];
+            plan.table == "inode_operations" && ["permission", "getattr"].contains(&plan.op.as_str())
+        };
+        let is_hooked = |number: usize| self.fates.get(number).is_some_and(|fate| fate.attached.is_ok());
+        let mut hooks = self.hooks.hooks.iter().enumerate();
+        hooks.any(|(number, hook)| {
+            is_hooked(number) && hook.fs.contains("proc") && !hook.is_shared() && hook.plans.iter().any(is_walked)
+        })
+    }
+
     /// Invocations of its own that the self-test at the start saw; 0 when nothing that it calls is hooked.
     pub fn self_test(&self) -> u64 {
         self.self_test
