@@ -71,11 +71,13 @@ pub(super) fn all() -> Vec<Case> {
     let ready = |_: &str| audits::workload().map(|file| Ready::Files(vec![file]));
     vec![
         Case::new("a user with three capabilities can audit, and with fewer is told which", &[&unprivileged()])
+            .on(&["6.12"])
             .with_only(&["ext4"])
             .with(ready)
             .within(600)
             .checked(unprivileged_audits),
         Case::new("root gives up all rights but a few, and its command none", &[&root()])
+            .on(&["6.12"])
             .with_only(&["ext4"])
             .with(ready)
             .within(600)
