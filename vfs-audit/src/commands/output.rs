@@ -104,13 +104,15 @@ impl<'a> Conclusion<'a> {
         Ok(exit_code(&report))
     }
 
-    /// To the file that was opened for it, if one was.
+    /// To the file that was opened for it, if one was; to stdout where that fails, since a run cannot be made again.
     fn write(&mut self, path: &PathBuf, text: &str, what: &str) -> anyhow::Result<()> {
         let opened = self.opened.iter().position(|destination| destination.path() == path);
         let destination = opened.map_or_else(|| Destination::open(path), |place| Ok(self.opened.remove(place)));
-        destination
-            .and_then(|destination| destination.write(text))
-            .with_context(|| format!("writing {what} to {}", path.display()))
+        destination.and_then(|destination| destination.write(text)).or_else(|error| {
+            print(text)?;
+            let what = format!("writing {what} to {}", path.display());
+            Err(Advice::new(what, "it is on stdout instead; make room, or name another file").because(error).into())
+        })
     }
 }
 
