@@ -1,6 +1,6 @@
 //! The operations tables of file locks and leases, from the lists of an inode's lock context.
 
-use super::peek::Memory;
+use super::{live, peek::Memory};
 use crate::btf::Btf;
 
 /// Locks of one list that are looked at.
@@ -48,18 +48,12 @@ impl FileLocks {
     pub(super) fn tables(&self, memory: &impl Memory, context: u64) -> Vec<(&'static str, u64)> {
         let mut found = Vec::new();
         for list in &self.lists {
-            let head = context + list.head;
-            let mut node = memory.word(head).unwrap_or(head);
-            for _ in 0..LOCKS_MAX {
-                if node == head || node == 0 {
-                    break;
-                }
+            // More of them have the same few tables.
+            for node in live::list(memory, context + list.head, LOCKS_MAX, &mut Vec::new()) {
                 let lock = node.wrapping_sub(list.node);
                 found.extend(
                     list.tables.iter().filter_map(|(kind, at)| Some((*kind, memory.word(lock.wrapping_add(*at))?))),
                 );
-                let Some(next) = memory.word(node) else { break };
-                node = next;
             }
         }
         found

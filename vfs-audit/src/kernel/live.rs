@@ -391,7 +391,7 @@ fn superblocks_head(symbols: &Symbols) -> Result<u64, String> {
 }
 
 /// The nodes of a `list_head` ring, `head` left out; at most `max`.
-fn list(memory: &impl Memory, head: u64, max: usize, cut_short: &mut Vec<String>) -> Vec<u64> {
+pub(super) fn list(memory: &impl Memory, head: u64, max: usize, cut_short: &mut Vec<String>) -> Vec<u64> {
     let mut nodes = Vec::new();
     let mut node = memory.word(head);
     while let Some(address) = node.filter(|n| *n != head && *n != 0) {

@@ -6,7 +6,7 @@ use crate::kernels;
 use crate::stress::package;
 use crate::stress::stressors::{Load, Stressors, WIDE};
 use crate::test::audits::{has_no_violation, is_healthy};
-use crate::test::cases::{Case, Evidence, Expected, FILESYSTEMS, Ready};
+use crate::test::cases::{Case, Evidence, FILESYSTEMS, Ready};
 
 /// Of the plain flavour, beside those that every kernel under test has.
 const PLAIN_FILESYSTEMS: &[&str] = &["f2fs", "vfat", "exfat", "ntfs3", "nfs"];
@@ -31,7 +31,6 @@ fn case(name: &str, filesystems: &'static [&'static str]) -> Case {
         .with_only(filesystems)
         .with(|_| package::files().map(Ready::Files))
         .within(1500)
-        .ends(Expected::CodeOrIncomplete(0))
         .checked(move |evidence| is_clean(evidence, filesystems))
 }
 
