@@ -38,8 +38,9 @@ use crate::stage::Outcome;
 const USAGE: &str = "\
 usage: vfs-workload all DIR [--only GROUP] [--rounds N]   every directory below DIR, each taken for a file system
        vfs-workload NAME DIR [--only GROUP] [--rounds N]  the file system at DIR, reported as NAME
-       vfs-workload system DIR [--only GROUP] [--images IMAGES]  mounts, devices, swap, quota and servers of its own; DIR as
-                                                   for all. Changes the whole machine: for a VM
+       vfs-workload system DIR [--only GROUP] [--images IMAGES] [--settle S]  mounts, devices, swap, quota and servers of its
+                                                   own; DIR as for all. Changes the whole machine: for a VM. Waits S seconds
+                                                   behind the first mount of each type
        vfs-workload groups                         the groups of both
        vfs-workload stress DIR [--tasks T] [--seconds S]
        vfs-workload churn DIR [--rounds N]         metadata and data churn; prints nanoseconds per round
@@ -179,7 +180,8 @@ fn groups() -> Result<()> {
 
 /// One line per group.
 fn whole_system(directory: &Path, options: &[&str]) -> Result<()> {
-    only_known(options, &["--images", "--only"])?;
+    only_known(options, &["--images", "--only", "--settle"])?;
+    sys::mounting::settle_for(Duration::from_secs(number(options, "--settle", 0)?.into()));
     let at = options.iter().position(|option| *option == "--images");
     let images = at.and_then(|at| options.get(at + 1)).copied().unwrap_or(system::IMAGES);
     let mut failures = Vec::new();

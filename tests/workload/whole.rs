@@ -35,6 +35,7 @@ pub(crate) fn exercise(session: &mut Session) -> Result<()> {
     forgotten(session)?;
     busy(session, &root)?;
     remounted(session, &root)?;
+    lazily(session, &root)?;
     frozen(session, &root)?;
     trimmed(session, &root)?;
     swap_file(session)
@@ -103,6 +104,25 @@ fn remounted(session: &mut Session, root: &Path) -> Result<()> {
     refused?;
     session.call("create", &path, |path| File::create(path))?;
     session.call("unlink", &path, |path| fs::remove_file(path))
+}
+
+/// Times that are kept in memory until their inode is synced.
+fn lazily(session: &mut Session, root: &Path) -> Result<()> {
+    let lazytime = |root: &Path| mounting::remount(root, libc::MS_LAZYTIME);
+    if session.call_if_offered("lazytime", root, lazytime)?.is_none() {
+        return Ok(());
+    }
+    let path = session.path("lazy");
+    let mut file = session.call("create", &path, |path| File::create(path))?;
+    for text in [b"once", b"more"] {
+        session.call("write", &path, |_| file.write_all(text))?;
+        session.call("fsync", &path, |_| file.sync_all())?;
+    }
+    session.call("utimensat", &path, |_| file.set_modified(std::time::SystemTime::now()))?;
+    session.call("fsync", &path, |_| file.sync_all())?;
+    drop(file);
+    session.call("unlink", &path, |path| fs::remove_file(path))?;
+    session.call("remount", root, |root| mounting::remount(root, 0))
 }
 
 /// A writer waits while it is frozen, and then goes on.

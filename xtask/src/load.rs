@@ -20,8 +20,9 @@ pub(crate) const PROGRAM_IN_GUEST: &str = "/usr/local/bin/vfs-workload";
 const IMAGES_IN_GUEST: &str = "/usr/local/share/vfs-workload";
 /// Everything: what a directory of a file system gives, then what has to be set up. The second runs even if the first fails.
 pub(crate) const SHELL_LINE: &str = "vfs-workload all /mnt; code=$?; vfs-workload system /mnt || code=$?; exit $code";
-/// A part of the memory becomes a persistent memory device; `memfd_secret(2)` is to be had before 6.5, too.
-pub(crate) const KERNEL_WORDS: &str = "memmap=64M!1G secretmem.enable=1";
+/// A part of the memory becomes a persistent memory device; `memfd_secret(2)` is to be had before 6.5, too; disks have queues
+/// that can be polled.
+pub(crate) const KERNEL_WORDS: &str = "memmap=64M!1G secretmem.enable=1 virtio_blk.poll_queues=1";
 
 /// Loaded where the kernel has them as modules.
 const MODULES: &[&str] = &[
@@ -74,6 +75,14 @@ const IMAGES: &[Image] = &[
         program: "mke2fs",
         package: "e2fsprogs",
         arguments: &["-q", "-F", "-t", "ext4", "-b", "4096"],
+    },
+    // As small as it gets, without what rules direct access out on older kernels.
+    Image {
+        name: "dax-xfs",
+        megabytes: 32,
+        program: "mkfs.xfs",
+        package: "xfsprogs",
+        arguments: &["-q", "-f", "--unsupported", "-m", "reflink=0,rmapbt=0"],
     },
     Image { name: "vfat", megabytes: 8, program: "mkfs.vfat", package: "dosfstools", arguments: &[] },
     Image { name: "exfat", megabytes: 8, program: "mkfs.exfat", package: "exfatprogs", arguments: &[] },

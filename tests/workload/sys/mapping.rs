@@ -147,6 +147,25 @@ impl Drop for Mapping {
     }
 }
 
+/// `shmget(2)` and `shmat(2)`: number and start of new memory of `length` bytes.
+pub(crate) fn attach_shared_memory(length: usize) -> io::Result<(c_int, *mut libc::c_void)> {
+    // SAFETY: integers are passed; the kernel picks a free place for the mapping.
+    unsafe {
+        let id = check(libc::shmget(libc::IPC_PRIVATE, length, libc::IPC_CREAT | 0o600))?;
+        let start = libc::shmat(id, std::ptr::null(), 0);
+        if start.addr() == usize::MAX { Err(io::Error::last_os_error()) } else { Ok((id, start)) }
+    }
+}
+
+/// `shmdt(2)` of the mapping at `start`; the memory goes with its last user.
+pub(crate) fn detach_shared_memory(id: c_int, start: *mut libc::c_void) -> io::Result<()> {
+    // SAFETY: the caller no longer refers to the mapping.
+    unsafe {
+        check(libc::shmctl(id, libc::IPC_RMID, std::ptr::null_mut()))?;
+        check(libc::shmdt(start)).map(drop)
+    }
+}
+
 /// `memfd_secret(2)`: memory that the kernel itself does not map.
 pub(crate) fn secret_memory() -> io::Result<File> {
     use std::os::fd::FromRawFd as _;

@@ -1,10 +1,14 @@
 //! Mounts, loop devices, swap areas, quota and freezing.
 
+use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use libc::{c_int, c_ulong};
 
@@ -17,12 +21,27 @@ const FIFREEZE: libc::Ioctl = 0xc004_5877;
 const FITHAW: libc::Ioctl = 0xc004_5878;
 const FITRIM: libc::Ioctl = 0xc018_5879;
 
+/// Milliseconds to wait behind the first mount of each type: see [`settle_for`].
+static SETTLING: AtomicU64 = AtomicU64::new(0);
+/// The types that were mounted so far.
+static MOUNTED: Mutex<BTreeSet<CString>> = Mutex::new(BTreeSet::new());
+
+/// Wait so long behind the first mount of each type, for whoever looks for new file systems from time to time only.
+pub(crate) fn settle_for(time: Duration) {
+    SETTLING.store(time.as_millis() as u64, Ordering::Relaxed);
+}
+
 /// `mount(2)`.
 pub(crate) fn mount_with(source: &Path, at: &Path, kind: &str, flags: c_ulong, data: &str) -> io::Result<()> {
     let (source, at) = (c_path(source)?, c_path(at)?);
     let (kind, data) = (CString::new(kind)?, CString::new(data)?);
     // SAFETY: all strings are NUL-terminated and outlive the call.
-    check(unsafe { libc::mount(source.as_ptr(), at.as_ptr(), kind.as_ptr(), flags, data.as_ptr().cast()) }).map(drop)
+    check(unsafe { libc::mount(source.as_ptr(), at.as_ptr(), kind.as_ptr(), flags, data.as_ptr().cast()) })?;
+    let is_new = MOUNTED.lock().is_ok_and(|mut mounted| mounted.insert(kind));
+    if is_new && flags & libc::MS_REMOUNT == 0 {
+        std::thread::sleep(Duration::from_millis(SETTLING.load(Ordering::Relaxed)));
+    }
+    Ok(())
 }
 
 /// `mount(2)` of a file system without a device.

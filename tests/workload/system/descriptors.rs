@@ -23,7 +23,23 @@ pub(crate) fn exercise(session: &mut Session, _images: &Path) -> Result<()> {
     events(session)?;
     memory_files(session)?;
     terminal(session)?;
-    namespaces(session)
+    namespaces(session)?;
+    shared_memory(session)
+}
+
+/// System V memory, inherited by a child: the one mapping that everybody has whose `open` counts its users.
+fn shared_memory(session: &mut Session) -> Result<()> {
+    let none = Path::new("shm");
+    let (id, start) = session.call("shmat", none, |_| mapping::attach_shared_memory(PAGE))?;
+    // SAFETY: the mapping is ours, of a page, and stays until it is detached below.
+    let byte = unsafe { std::sync::atomic::AtomicU8::from_ptr(start.cast()) };
+    let child = sys::fork(|| {
+        byte.store(7, std::sync::atomic::Ordering::SeqCst);
+        0
+    })?;
+    expect_eq("end of the child", &sys::wait(child)?, &0)?;
+    expect_eq("what the child wrote", &byte.load(std::sync::atomic::Ordering::SeqCst), &7)?;
+    session.call("shmdt", none, |_| mapping::detach_shared_memory(id, start))
 }
 
 /// What the link in /proc/self/fd says, and that fdinfo can be read.
@@ -150,6 +166,7 @@ fn terminal(session: &mut Session) -> Result<()> {
     let mut slave = session.call("open", &slave_path, |path| options.open(path))?;
     named(session, slave.as_raw_fd(), "/dev/pts/")?;
     told_by_signal(session, slave.as_raw_fd())?;
+    expect_eq("a terminal without a line", &moving::poll(slave.as_raw_fd(), libc::POLLIN)?, &0)?;
     master.write_all(b"line\n")?;
     let mut text = [0; 5];
     slave.read_exact(&mut text)?;

@@ -105,6 +105,9 @@ fn attributes(session: &mut Session, point: &Path) -> Result<()> {
     expect_eq("names", &session.call("listxattr", &path, sys::list_xattr)?.first(), &Some(&name.to_owned()))?;
     session.call("removexattr", &path, |path| sys::remove_xattr(path, name))?;
     session.call_fails("getxattr", &path, &[libc::ENODATA], |path| sys::get_xattr(path, name))?;
+    // The server has no lists of its own.
+    let none = [libc::ENODATA, libc::EOPNOTSUPP];
+    session.call_fails("get_acl", &path, &none, |path| sys::get_xattr(path, "system.posix_acl_access"))?;
     ensure!(session.call("statfs", point, sys::block_size)? > 0, "statfs reports no block size");
     session.call("syncfs", point, |point| sys::sync_file_system(&File::open(point)?))?;
     session.call("unlink", &path, |path| fs::remove_file(path))

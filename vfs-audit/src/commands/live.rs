@@ -230,7 +230,7 @@ fn tend(session: &mut Session, looks: u32) -> Option<String> {
             note(&format!("{added} callbacks more, of file systems that were mounted since"));
             None
         }
-        Err(error) => Some(format!("looking after the probes: {error}")),
+        Err(error) => Some(format!("looking after the probes: {:#}", anyhow::Error::from(error))),
     }
 }
 

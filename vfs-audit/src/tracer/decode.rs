@@ -151,8 +151,11 @@ impl<'a> Decoder<'a> {
         let plans = hook.plans.iter().filter_map(|number| self.plans.ops.get(*number));
         let serves = |plan: &&OpPlan| match plan.identity {
             Identity::Table => {
-                let functions = self.hooks.slots.get(&(table, plan.slot_offset));
-                functions.is_some_and(|functions| functions.contains(&hook.address))
+                match self.hooks.slots.get(&(table, plan.slot_offset)) {
+                    Some(functions) => functions.contains(&hook.address),
+                    // Of an object that no walk came by, a short-lived mapping for one.
+                    None => table != 0 && self.memory.word(table + u64::from(plan.slot_offset)) == Some(hook.address),
+                }
             }
             Identity::Object | Identity::Call => true,
         };

@@ -96,12 +96,14 @@ pub(crate) fn drive(serial: &str) -> io::Result<PathBuf> {
     }
 }
 
-/// Loads one kernel module; one that is there already is fine.
+/// Loads one kernel module, with what the kernel's command line has for it (`module.parameter=value`); one that is there
+/// already is fine.
 pub(crate) fn load_module(path: &str) -> Result<(), String> {
+    let command_line = fs::read_to_string("/proc/cmdline").unwrap_or_default();
     let loaded = File::open(path).and_then(|file| {
-        let no_parameters = c"";
+        let parameters = CString::new(parameters(path, &command_line))?;
         // SAFETY: descriptor and string are valid during the call.
-        let result = unsafe { libc::syscall(libc::SYS_finit_module, file.as_raw_fd(), no_parameters.as_ptr(), 0) };
+        let result = unsafe { libc::syscall(libc::SYS_finit_module, file.as_raw_fd(), parameters.as_ptr(), 0) };
         check(result as i32)
     });
     match loaded {
@@ -110,6 +112,14 @@ pub(crate) fn load_module(path: &str) -> Result<(), String> {
         Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Ok(()),
         other => other.map_err(|error| format!("cannot load {path}: {error}")),
     }
+}
+
+/// The parameters of the module in the file `path`, as a command line has them.
+fn parameters(path: &str, command_line: &str) -> String {
+    let file = path.rsplit('/').next().unwrap_or(path);
+    let name = file.split(".ko").next().unwrap_or(file).replace('-', "_");
+    let own = |word: &str| word.strip_prefix(&name)?.strip_prefix('.').map(str::to_owned);
+    command_line.split_whitespace().filter_map(own).collect::<Vec<_>>().join(" ")
 }
 
 /// Brings `lo` up.

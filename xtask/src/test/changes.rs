@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::kernels;
 use crate::process;
-use crate::test::audits::{has_no_violation, is_healthy, is_told};
+use crate::test::audits::{has_no_violation, is_healthy, is_healthy_where, is_told};
 use crate::test::cases::{Case, Evidence, Ready};
 use crate::vm::module_files;
 use crate::workspace;
@@ -95,7 +95,9 @@ fn late_load(kind: &str, count: u32) -> String {
 fn late_is_audited(evidence: &Evidence<'_>) -> Result<()> {
     let report = evidence.json("report.json")?;
     has_no_violation(&report)?;
-    is_healthy(&report)?;
+    // By now the daemon has given up the right to hook a late module's functions by trampolines: what RCU calls there, a
+    // module's `free_inode`, has a kprobe, whose program the kernel skips in the middle of another one.
+    is_healthy_where(&report, true)?;
     ensure!(report["command"]["exit_code"] == 0, "the load ended with {}", report["command"]["exit_code"]);
     for kind in ["vfat", "exfat"] {
         for op in ["create", "mkdir", "rename", "unlink", "rmdir"] {
