@@ -72,7 +72,7 @@ pub fn is_made_on_pseudo_fs(stack: &[String]) -> bool {
 }
 
 /// The innermost function of the faulty module that makes calls, without offset.
-fn module_function(stack: &[String]) -> Option<&str> {
+pub fn module_function(stack: &[String]) -> Option<&str> {
     let symbols = stack.iter().map(|frame| frame.split('+').next().unwrap_or(frame));
     let symbol = symbols.into_iter().find(|symbol| symbol.starts_with(MODULE_PREFIX))?;
     ELSEWHERE.iter().find_map(|suffix| symbol.strip_suffix(suffix)).or(Some(symbol))

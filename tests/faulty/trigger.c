@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * /sys/kernel/debug/vfs_faulty/trigger: write "FAULT PATH [PATH2]" to commit a fault, "FAULT:ok PATH [PATH2]" for the same
- * call with the right locks; read for the list of faults, one per line, each with the rule that it breaks.
+ * call with the right locks, either behind "deep " for the same with many other locks held; read for the list of faults, one per line, each with the rule that it breaks.
  */
 #include <linux/debugfs.h>
 #include <linux/module.h>
+#include <linux/rwsem.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
 #include <linux/string.h>
@@ -13,6 +14,8 @@
 #include "own.h"
 
 #define REQUEST_BYTES_MAX 2048
+/* More locks than a tracer that keeps a short list per task has room for. */
+#define DEEP 24
 
 static struct dentry *debugfs_directory;
 
@@ -68,6 +71,25 @@ static int perform(char *request)
 	return variant ? fault->perform_correctly(&call) : fault->perform(&call);
 }
 
+/* The same with many other locks held, shared. */
+static int perform_deep(char *request)
+{
+	struct rw_semaphore *deep = kmalloc_array(DEEP, sizeof(*deep), GFP_KERNEL);
+	int error, i;
+
+	if (!deep)
+		return -ENOMEM;
+	for (i = 0; i < DEEP; i++) {
+		init_rwsem(&deep[i]);
+		down_read(&deep[i]);
+	}
+	error = perform(request);
+	for (i = DEEP; i-- > 0;)
+		up_read(&deep[i]);
+	kfree(deep);
+	return error;
+}
+
 static ssize_t trigger_write(struct file *file, const char __user *buffer, size_t count, loff_t *position)
 {
 	char *request;
@@ -78,7 +100,7 @@ static ssize_t trigger_write(struct file *file, const char __user *buffer, size_
 	request = memdup_user_nul(buffer, count);
 	if (IS_ERR(request))
 		return PTR_ERR(request);
-	error = perform(strim(request));
+	error = strstarts(request, "deep ") ? perform_deep(strim(request) + 5) : perform(strim(request));
 	kfree(request);
 	return error ?: count;
 }

@@ -33,7 +33,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use vfs_audit_tests::fault::{FAULTS, find, release_of};
 
-use crate::stage::Outcome;
+use crate::stage::{Manner, Outcome};
 
 const USAGE: &str = "\
 usage: vfs-workload all DIR [--only GROUP] [--rounds N]   every directory below DIR, each taken for a file system
@@ -43,15 +43,21 @@ usage: vfs-workload all DIR [--only GROUP] [--rounds N]   every directory below 
                                                    behind the first mount of each type
        vfs-workload groups                         the groups of both
        vfs-workload stress DIR [--tasks T] [--seconds S]
+       vfs-workload crowd DIR,... -- COMMAND...    run COMMAND while two tasks do the same below each directory
        vfs-workload churn DIR [--rounds N]         metadata and data churn; prints nanoseconds per round
-       vfs-workload fault NAME[:ok] DIR            commit one fault of vfs_faulty.ko, or make its call correctly
-       vfs-workload faults DIR [--ok] [--quiet-only]  all that the file system at DIR is for (those of the module's own file
-                                                   system, or the others); --quiet-only leaves out those that the kernel warns of
+       vfs-workload fault NAME[:ok] DIR [--deep]   commit one fault of vfs_faulty.ko, or make its call correctly; --deep: with
+                                                   many other locks held
+       vfs-workload faults DIR [--ok] [--quiet-only] [--times N]  all that the file system at DIR is for (those of the module's
+                                                   own file system, or the others), each N times; --quiet-only leaves out
+                                                   those that the kernel warns of
        vfs-workload hold DIR -- COMMAND...         run COMMAND while files of the module's own file system are in use
        vfs-workload bpf-count                      programs, maps, links, kprobes and traced functions in the kernel
        vfs-workload as UID[:CAPABILITY,...] -- COMMAND...  as this user, with these capabilities and no others
        vfs-workload kill DIR -- COMMAND...         run COMMAND, kill -9 it under load, expect nothing left behind
 exit code: 0 all right, 1 something was wrong, 2 could not run, 3 the file system does not offer what was asked";
+
+/// Tasks of a crowd below each directory.
+const CROWD_TASKS: u32 = 2;
 
 /// What the command came to.
 enum End {
@@ -108,8 +114,10 @@ fn run(arguments: &[String]) -> Result<End> {
             let code = own::hold(Path::new(directory), &arguments[3..])?;
             return Ok(End::Code(u8::try_from(code).unwrap_or(u8::MAX)));
         }
-        ["fault", name, directory] => return one_fault(name, Path::new(directory)),
+        ["fault", name, directory] => return one_fault(name, Path::new(directory), false),
+        ["fault", name, directory, "--deep"] => return one_fault(name, Path::new(directory), true),
         ["faults", directory, options @ ..] => all_faults(Path::new(directory), options)?,
+        ["crowd", directories, "--", ..] if words.len() > 3 => return crowd(directories, &arguments[3..]),
         ["churn", directory, options @ ..] => churn(Path::new(directory), options)?,
         ["stress", directory, options @ ..] => stress(Path::new(directory), options)?,
         ["groups"] => groups()?,
@@ -202,13 +210,20 @@ fn stress(directory: &Path, options: &[&str]) -> Result<()> {
     say(&format!("stress {}: {tasks} tasks, {seconds} s, {calls} calls", directory.display()))
 }
 
+fn crowd(directories: &str, command: &[String]) -> Result<End> {
+    let directories: Vec<PathBuf> = directories.split(',').map(PathBuf::from).collect();
+    let (code, calls) = stress::around(&directories, CROWD_TASKS, command)?;
+    say(&format!("crowd: {} tasks, {calls} calls", directories.len() * CROWD_TASKS as usize))?;
+    Ok(End::Code(u8::try_from(code).unwrap_or(u8::MAX)))
+}
+
 fn churn(directory: &Path, options: &[&str]) -> Result<()> {
     let rounds = rounds(options)?;
     let nanoseconds = churn::run(directory, rounds)?;
     say(&format!("churn {} {rounds} iters {nanoseconds} ns/iter", directory.display()))
 }
 
-fn one_fault(name: &str, directory: &Path) -> Result<End> {
+fn one_fault(name: &str, directory: &Path, deep: bool) -> Result<End> {
     let (name, correctly) = match name.split_once(':') {
         None => (name, false),
         Some((name, "ok")) => (name, true),
@@ -216,15 +231,30 @@ fn one_fault(name: &str, directory: &Path) -> Result<End> {
     };
     let Some(fault) = find(name) else { return usage(format!("no fault is called {name}")) };
     stage::check_module()?;
-    Ok(match stage::perform(directory, fault, correctly)? {
+    Ok(match stage::perform(directory, fault, Manner { correctly, deep })? {
         Outcome::Done => End::Right,
         Outcome::NotOffered => End::NotOffered,
     })
 }
 
+/// Does it so often, as long as it can be done.
+fn repeated(times: u32, mut perform: impl FnMut() -> Result<Outcome>) -> Result<Outcome> {
+    let mut outcome = perform()?;
+    for _ in 1..times {
+        if outcome == Outcome::Done {
+            outcome = perform()?;
+        }
+    }
+    Ok(outcome)
+}
+
 /// One line each: the name, and what became of it.
 fn all_faults(directory: &Path, options: &[&str]) -> Result<()> {
-    if let Some(option) = options.iter().find(|option| !["--ok", "--quiet-only"].contains(option)) {
+    let times = number(options, "--times", 1)?;
+    let is_known = |(at, option): (usize, &&str)| {
+        ["--ok", "--quiet-only", "--times"].contains(option) || (at > 0 && options[at - 1] == "--times")
+    };
+    if let Some((_, option)) = options.iter().enumerate().find(|option| !is_known(*option)) {
         return usage(format!("unknown option {option}"));
     }
     let (correctly, quiet_only) = (options.contains(&"--ok"), options.contains(&"--quiet-only"));
@@ -239,7 +269,7 @@ fn all_faults(directory: &Path, options: &[&str]) -> Result<()> {
             continue;
         }
         let result = if fault.is_of(release) {
-            match stage::perform(directory, fault, correctly) {
+            match repeated(times, || stage::perform(directory, fault, Manner { correctly, deep: false })) {
                 Ok(Outcome::Done) => "done".to_owned(),
                 Ok(Outcome::NotOffered) if !is_own => "not offered".to_owned(),
                 Ok(Outcome::NotOffered) => {

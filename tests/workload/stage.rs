@@ -25,10 +25,19 @@ pub(crate) enum Outcome {
     NotOffered,
 }
 
+/// How a fault is committed.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Manner {
+    /// The fault's call is made with the right locks.
+    pub(crate) correctly: bool,
+    /// With many other locks held.
+    pub(crate) deep: bool,
+}
+
 /// Commits one fault, or makes its call correctly, below `parent`.
-pub(crate) fn perform(parent: &Path, fault: &Fault, correctly: bool) -> Result<Outcome> {
+pub(crate) fn perform(parent: &Path, fault: &Fault, manner: Manner) -> Result<Outcome> {
     let stage = Stage::set(parent, fault.scene)?;
-    let outcome = stage.perform(fault, correctly);
+    let outcome = stage.perform(fault, manner);
     let strike = stage.strike();
     let outcome = outcome.with_context(|| format!("{} on {}", fault.name, parent.display()))?;
     strike?;
@@ -119,8 +128,9 @@ impl Stage {
         Ok(())
     }
 
-    fn perform(&self, fault: &Fault, correctly: bool) -> Result<Outcome> {
-        let mut request = format!("{}{} {}", fault.name, if correctly { ":ok" } else { "" }, self.path.display());
+    fn perform(&self, fault: &Fault, manner: Manner) -> Result<Outcome> {
+        let (deep, variant) = (if manner.deep { "deep " } else { "" }, if manner.correctly { ":ok" } else { "" });
+        let mut request = format!("{deep}{}{variant} {}", fault.name, self.path.display());
         if let Some(second_path) = &self.second_path {
             request = format!("{request} {}", second_path.display());
         }

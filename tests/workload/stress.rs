@@ -7,11 +7,13 @@ use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::sys;
+use crate::sys::mapping::{Mapping, PAGE};
 
 /// Names that all tasks fight over.
 const SHARED_NAMES: u64 = 4;
@@ -23,24 +25,55 @@ const TASKS_MAX: u32 = 256;
 /// Runs `tasks` processes below `parent` for `duration`; the number of calls that they made together.
 pub(crate) fn run(parent: &Path, tasks: u32, duration: Duration) -> Result<u64> {
     ensure!((1..=TASKS_MAX).contains(&tasks), "between 1 and {TASKS_MAX} tasks, not {tasks}");
-    let directory = parent.join("vfs-stress");
-    if directory.exists() {
-        fs::remove_dir_all(&directory).with_context(|| format!("clearing {}", directory.display()))?;
-    }
-    for name in ["", "left", "right"] {
-        fs::create_dir(directory.join(name))?;
-    }
-    let children = (0..tasks).map(|task| start(&directory, task, duration)).collect::<Result<Vec<_>>>()?;
-    let calls = children.into_iter().map(finish).sum::<Result<u64>>()?;
-    remove_what_is_left(&directory)?;
-    Ok(calls)
+    let deadline = Instant::now() + duration;
+    Crowd::gather(parent, tasks, &|| Instant::now() < deadline)?.disperse()
 }
 
-fn start(directory: &Path, task: u32, duration: Duration) -> Result<(libc::pid_t, File)> {
+/// Runs a command while a crowd of `tasks` works below each of `parents`: its exit code, and how many calls the crowds made.
+pub(crate) fn around(parents: &[PathBuf], tasks: u32, command: &[String]) -> Result<(i32, u64)> {
+    let over = Mapping::anonymous(libc::MAP_SHARED, PAGE)?;
+    let goes_on = || over.read(0) == 0;
+    let crowds: Result<Vec<_>> = parents.iter().map(|parent| Crowd::gather(parent, tasks, &goes_on)).collect();
+    let status = crowds.is_ok().then(|| Command::new(&command[0]).args(&command[1..]).status());
+    over.write(0, 1);
+    let calls = crowds?.into_iter().map(Crowd::disperse).sum::<Result<u64>>()?;
+    let status = status.transpose().with_context(|| format!("running {}", command[0]))?;
+    let code = status.and_then(|status| status.code()).context("the command was killed")?;
+    Ok((code, calls))
+}
+
+/// The processes that work in one directory.
+struct Crowd {
+    directory: PathBuf,
+    members: Vec<(libc::pid_t, File)>,
+}
+
+impl Crowd {
+    fn gather(parent: &Path, tasks: u32, goes_on: &dyn Fn() -> bool) -> Result<Self> {
+        let directory = parent.join("vfs-stress");
+        if directory.exists() {
+            fs::remove_dir_all(&directory).with_context(|| format!("clearing {}", directory.display()))?;
+        }
+        for name in ["", "left", "right"] {
+            fs::create_dir(directory.join(name))?;
+        }
+        let members = (0..tasks).map(|task| start(&directory, task, goes_on)).collect::<Result<Vec<_>>>()?;
+        Ok(Self { directory, members })
+    }
+
+    /// Waits for all of them; the number of calls that they made together.
+    fn disperse(self) -> Result<u64> {
+        let calls = self.members.into_iter().map(finish).sum::<Result<u64>>()?;
+        remove_what_is_left(&self.directory)?;
+        Ok(calls)
+    }
+}
+
+fn start(directory: &Path, task: u32, goes_on: &dyn Fn() -> bool) -> Result<(libc::pid_t, File)> {
     let (reader, mut writer) = sys::pipe()?;
     let pid = sys::fork(|| {
         let mut member = Member { directory: directory.to_owned(), task, calls: 0 };
-        let report = match member.work_until(Instant::now() + duration) {
+        let report = match member.work_while(goes_on) {
             Ok(()) => member.calls.to_string(),
             Err(error) => format!("{error:#}"),
         };
@@ -87,9 +120,9 @@ struct Member {
 }
 
 impl Member {
-    fn work_until(&mut self, deadline: Instant) -> Result<()> {
+    fn work_while(&mut self, goes_on: &dyn Fn() -> bool) -> Result<()> {
         let mut round = u64::from(self.task);
-        while Instant::now() < deadline {
+        while goes_on() {
             self.own_files()?;
             self.own_directories()?;
             self.shared_files(round)?;

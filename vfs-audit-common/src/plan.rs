@@ -172,6 +172,9 @@ pub struct FlagReader {
     pub value: u64,
 }
 
+/// Bits of the functions that unlock the page or folio that they are given.
+pub const UNLOCKING_BITS: u64 = 0b11;
+
 /// An object to be watched while the callback runs.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use aya_ebpf::{
     macros::{fentry, kprobe},
     programs::{FEntryContext, ProbeContext},
 };
-use vfs_audit_common::{ORDERS_MAX, TaskLocks, WATCH_EXIT, WATCH_OBJECTS_MAX, WATCHED_MAX, WatchFrame};
+use vfs_audit_common::{ORDERS_MAX, TaskLocks, UNLOCKING_BITS, WATCH_EXIT, WATCH_OBJECTS_MAX, WATCHED_MAX, WatchFrame};
 
 use crate::{
     context,
@@ -101,7 +101,10 @@ unsafe fn mark(locks: *mut TaskLocks, bit: u64, object: u64, task: u64) {
             let before = (*frame).called;
             (*frame).called = before | bit;
             mark_orders(frame, bit, before);
-            mark_object(frame, object);
+            // Of the functions that take a folio, these alone unlock it.
+            if bit & UNLOCKING_BITS != 0 {
+                mark_object(frame, object);
+            }
             if index + 1 == len {
                 mark_stray(frame, bit, object, task);
             }

@@ -23,7 +23,7 @@ use crate::{
     kernel::KernelRelease,
     report::{AuditedCommand, HookState, HookStatus, KernelInfo, Loss, ProgramCost, Timing, Tracker},
     rules::Catalogue,
-    tracer::{Backend, Brought, ObjectError, Session, TracerError, Unattached, Wanted},
+    tracer::{Backend, Brought, ObjectError, Session, Sizes, TracerError, Unattached, Wanted},
 };
 
 /// Between two looks at the ring buffer and at what is attached.
@@ -70,6 +70,7 @@ pub(super) fn prepare(
         everything,
         track_mutexes: live.track_mutexes,
         count_programs: live.program_stats,
+        sizes: Sizes { keys: live.keys, ring_bytes: live.ring },
         backend: live.backend.map(|backend| match backend {
             args::Backend::KprobeMulti => Backend::KprobeMulti,
             args::Backend::Kprobe => Backend::Kprobe,
@@ -118,6 +119,10 @@ pub(super) fn observe(
     note(&format!("observing {hooks} callbacks by {backend}"));
     let reached = session.is_reached_by_self_test();
     let (command, mut incomplete) = runtime.block_on(until_the_end(session, extent))?;
+    for primitive in session.silent() {
+        let what = "what tasks hold is not known";
+        incomplete.push(format!("the self-test called {primitive}, and the probe there did not fire: {what}"));
+    }
     if reached && session.self_test() == 0 {
         incomplete.push("the self-test at the start saw none of its own calls: the probes do not fire".to_owned());
     }

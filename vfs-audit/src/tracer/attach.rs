@@ -104,6 +104,8 @@ pub(super) struct Attachment {
     /// Keeps programs loaded that later hooks use too.
     /// By name and whether for single kprobes.
     programs: Vec<((&'static str, bool), OwnedFd)>,
+    /// Programs of callbacks' trampolines: each counts the runs that were skipped while it was running already.
+    trampolines: Vec<OwnedFd>,
 }
 
 /// Hooks that share their links: one for the entries, one for the exits.
@@ -230,7 +232,7 @@ impl Attachment {
 
     /// The programs in use that the kernel counts skipped runs of.
     pub(super) fn programs(&self) -> impl Iterator<Item = &OwnedFd> {
-        self.programs.iter().map(|(_, program)| program)
+        self.programs.iter().map(|(_, program)| program).chain(&self.trampolines)
     }
 
     /// Takes hooks off; says of which that was possible. `before_the_run`: those too that share links, whose whole group is not
@@ -324,8 +326,9 @@ impl Attachment {
         let attach = |(n, hook): (usize, &Hook)| {
             let has_one = self.single.contains_key(&(first + n));
             let mut attach = || {
-                self.interrupt(object, btf, hook)
-                    .is_ok_and(|links| self.single.insert(first + n, links.into()).is_none())
+                let Ok([program, link]) = self.interrupt(object, btf, hook) else { return false };
+                self.trampolines.push(program);
+                self.single.insert(first + n, vec![link]).is_none()
             };
             hook.is_traceable && (manner.interrupts)(hook) && (has_one || attach())
         };

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use vfs_audit_common::{EVENT_RING_BYTES, KEYS_MAX};
+
 use super::{
     attach::Backend,
     plan::{Identity, OpPlan, Plans},
@@ -35,6 +37,21 @@ pub struct Hook {
     pub is_traceable: bool,
 }
 
+/// Room in tables of the kernel side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// Distinct observations.
+    pub keys: u32,
+    /// Bytes of the ring buffer of first sights.
+    pub ring_bytes: u32,
+}
+
+impl Default for Sizes {
+    fn default() -> Self {
+        Self { keys: KEYS_MAX as u32, ring_bytes: EVENT_RING_BYTES }
+    }
+}
+
 /// Which ops and file systems are wanted.
 #[derive(Clone, Debug, Default)]
 pub struct Wanted {
@@ -48,6 +65,8 @@ pub struct Wanted {
     pub everything: bool,
     /// Whether mutexes are tracked too; without it their words are the only witness.
     pub track_mutexes: bool,
+    /// Room in the kernel side's tables.
+    pub sizes: Sizes,
     /// Whether the kernel shall count what our programs take.
     pub count_programs: bool,
     /// The one way of hooking that is wanted; `None` for the first that works.

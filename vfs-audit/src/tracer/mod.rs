@@ -40,7 +40,7 @@ mod sys;
 mod tail_call;
 
 pub use attach::{Attached, Backend, Unattached};
-pub use hooks::{Hook, HookTable, Wanted};
+pub use hooks::{Hook, HookTable, Sizes, Wanted};
 pub use object::ObjectError;
 pub use plan::{Identity, OpPlan, PlannedRole, PlannedSlot, Plans};
 pub use primitives::{PRIMITIVES, Primitive};

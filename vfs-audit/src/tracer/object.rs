@@ -10,7 +10,10 @@ use aya::{Ebpf, EbpfLoader, VerifierLogLevel, maps::Map};
 use thiserror::Error;
 use vfs_audit_common::{CAST_CALL, KernelOffsets, WIRE_VERSION};
 
-use super::sys::{self, Purpose};
+use super::{
+    hooks::Sizes,
+    sys::{self, Purpose},
+};
 
 /// The object, put into the binary by `cargo xtask build`; empty in a build without it.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/vfs-audit-ebpf.o"));
@@ -58,13 +61,14 @@ impl Object {
     ///
     /// # Errors
     /// When the object is not there, damaged, or refused.
-    pub(super) fn load(offsets: &KernelOffsets, cast: Option<u32>) -> Result<Self, ObjectError> {
+    pub(super) fn load(offsets: &KernelOffsets, cast: Option<u32>, sizes: Sizes) -> Result<Self, ObjectError> {
         if OBJECT.is_empty() {
             return Err(ObjectError::NotBuiltIn);
         }
         let mut loader = EbpfLoader::new();
         // No CO-RE relocations in the object: offsets come as globals, so aya need not read vmlinux' BTF.
         loader.btf(None).verifier_log_level(VerifierLogLevel::DISABLE).override_global("OFFSETS", offsets, true);
+        loader.map_max_entries("COUNTS", sizes.keys).map_max_entries("EVENTS", sizes.ring_bytes);
         let ebpf = loader.load(OBJECT)?;
         let instructions = instructions(&ebpf)?;
         Ok(Self { ebpf, instructions, cast })

@@ -18,7 +18,7 @@ use vfs_audit_common::{
 use super::{
     attach::{Attached, Attachment, Backend, Manner, trampoline, trampoline_program},
     decode::Events,
-    hooks::{HookTable, Sources, Wanted},
+    hooks::{HookTable, Sizes, Sources, Wanted},
     object::{Object, ObjectError},
     offsets::{kernel_offsets, preemption_count},
     pending::Waiting,
@@ -155,6 +155,8 @@ pub struct Session {
     incomplete_seen: u64,
     /// Invocations of our own that the self-test saw.
     self_test: u64,
+    /// Lock primitives that the self-test has called, and whose probes did not fire.
+    pub(super) silent: Vec<&'static str>,
     /// Addresses of the per-CPU offsets and of the preemption count; 0 when this kernel's cannot be found.
     preemption_count: (u64, u64),
     /// Whether contexts can be told: what probing adds is known.
@@ -189,7 +191,7 @@ impl Session {
         let btf = Arc::new(Btf::read(Path::new("/sys/kernel/btf/vmlinux"), None)?);
         let symbols = Symbols::read()?;
         let offsets = kernel_offsets(&btf, &symbols).map_err(TracerError::Kernel)?;
-        let mut object = load_object(&btf, offsets)?;
+        let mut object = load_object(&btf, offsets, wanted.sizes)?;
         Peek::load(&mut object.ebpf)?;
         let events = object.ebpf.take_map("EVENTS").ok_or_else(|| missing_map("EVENTS"))?;
         let ring = RingBuf::try_from(events)?;
@@ -227,6 +229,7 @@ impl Session {
             tracepoints: Vec::new(),
             incomplete_seen: 0,
             self_test: 0,
+            silent: Vec::new(),
             preemption_count,
             context_known: false,
             counting: None,
@@ -286,14 +289,20 @@ impl Session {
         let mut control = Control { per_cpu_offsets, preempt_count, preempt_base: CONTEXT_UNKNOWN, ..control };
         let mut least: Array<&mut MapData, ContextBase> = Array::try_from(map_mut(&mut self.object.ebpf, "CONTEXT")?)?;
         least.set(0, ContextBase { preempt: CONTEXT_UNKNOWN, unadjusted: CONTEXT_UNKNOWN, rcu: CONTEXT_UNKNOWN }, 0)?;
+        // Who may not count runs goes without that part.
+        let counting = Counting::begin();
         self.set_control(Control { tgid: own, own_tgid: 0, ..control })?;
         for _ in 0..SELF_TEST_WALKS {
             for path in SELF_TEST_PATHS {
                 // Only the walk matters; that some of these paths do not exist is part of it.
                 let _ = std::fs::symlink_metadata(path);
             }
+            sys::resize_memory();
         }
         self.set_control(Control { enabled: 0, ..control })?;
+        if counting.is_ok() {
+            self.silent = self.silent_primitives();
+        }
         let least: Array<&MapData, ContextBase> = Array::try_from(map(&self.object.ebpf, "CONTEXT")?)?;
         let ContextBase { preempt, unadjusted, rcu } = least.get(&0, 0)?;
         self.context_known = per_cpu_offsets != 0 && preempt != CONTEXT_UNKNOWN;
@@ -303,6 +312,15 @@ impl Session {
         self.self_test = self.forget_observations()?;
         self.take_off_direct_from(SELF_TEST_WALKS)?;
         Ok(control)
+    }
+
+    /// Of the lock primitives that the self-test has called, those whose program has not run.
+    fn silent_primitives(&self) -> Vec<&'static str> {
+        let attached = self.lock_hooks.iter().filter(|hook| matches!(hook.state, Some(Ok(()))));
+        let has_run =
+            |[program, _]: &[OwnedFd; 2]| sys::program_info(program.as_raw_fd()).is_ok_and(|info| info.runs > 0);
+        let runs = attached.zip(&self.lock_links).map(|(hook, link)| (hook.primitive.function, has_run(link)));
+        silent(runs)
     }
 
     /// Removes what was observed so far; returns how many invocations it was.
@@ -577,6 +595,11 @@ impl Session {
         self.self_test
     }
 
+    /// Lock primitives that the self-test has called, and whose probes did not fire.
+    pub fn silent(&self) -> &[&'static str] {
+        &self.silent
+    }
+
     /// Seconds since observing began.
     pub fn elapsed(&self) -> f64 {
         self.started.elapsed().as_secs_f64()
@@ -613,6 +636,13 @@ impl Session {
     }
 }
 
+/// Of primitives, each with whether its probe has fired, those that the self-test is sure to call and that have not.
+fn silent(runs: impl Iterator<Item = (&'static str, bool)>) -> Vec<&'static str> {
+    /// A directory is read-locked for a name that is not there, and memory is locked to become larger.
+    const SURE: [&str; 3] = ["down_read", "up_read", "down_write"];
+    runs.filter(|(function, has_run)| SURE.contains(function) && !has_run).map(|(function, _)| function).collect()
+}
+
 /// Raises the limit of open files as far as we may: a single probe takes two. Where that is too little, the kernel says so.
 fn allow_many_files() {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
@@ -630,15 +660,15 @@ fn allow_many_files() {
 }
 
 /// Loads the object with the fast way of reading memory where the kernel takes it, else without.
-fn load_object(btf: &Arc<Btf>, offsets: KernelOffsets) -> Result<Object, TracerError> {
+fn load_object(btf: &Arc<Btf>, offsets: KernelOffsets, sizes: Sizes) -> Result<Object, TracerError> {
     if let (Some(function), Some(cast_type)) = (btf.function_named("bpf_rdonly_cast"), btf.struct_named("pt_regs")) {
-        let object = Object::load(&KernelOffsets { cast_type, ..offsets }, Some(function))?;
+        let object = Object::load(&KernelOffsets { cast_type, ..offsets }, Some(function), sizes)?;
         // A primitive that every kernel has, as a trial; attaching it would take a grace period to detach again.
         if trampoline_program(&object, btf, "down_write", "", "acquire_exclusive").is_ok() {
             return Ok(object);
         }
     }
-    Ok(Object::load(&offsets, None)?)
+    Ok(Object::load(&offsets, None, sizes)?)
 }
 
 pub(super) fn map<'a>(ebpf: &'a Ebpf, name: &str) -> Result<&'a aya::maps::Map, TracerError> {
@@ -661,4 +691,15 @@ fn attach_tracepoint(object: &Object, (program, tracepoint): Tracepoint) -> Resu
         Ok([program, link])
     };
     attach().map_err(|source| TracerError::Tracepoint { tracepoint: tracepoint.to_string_lossy().into_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_primitive_that_was_called_and_not_seen_is_named() {
+        let runs = [("down_read", true), ("up_read", false), ("down_write", true), ("down_write_killable", false)];
+        assert_eq!(silent(runs.into_iter()), ["up_read"]);
+    }
 }

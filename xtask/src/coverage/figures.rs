@@ -158,7 +158,7 @@ impl Summary {
         let reached = ops.iter().filter(|op| op.count > 0).map(|op| op.op.as_str());
         let judged = merged.rules.iter().filter(|(_, standing)| matches!(standing, Standing::Verdict(_)));
         let names = reached.chain(judged.map(|(rule, _)| rule.as_str()));
-        self.wrongly_excused = names.filter(|name| unreached::reason(name).is_some()).map(str::to_owned).collect();
+        self.wrongly_excused = names.filter(|name| unreached::is_never_reached(name)).map(str::to_owned).collect();
     }
 }
 

@@ -130,6 +130,11 @@ mod tests {
         assert!(lines[4].starts_with("load stress-ext4 stress-ng --temp-path /mnt/ext4 --timeout 2"), "{script}");
         assert_eq!(lines[5..], ["wait", "true"]);
         assert!(!load(&["vfat"], 2).contains("vfs-workload"), "vfat has no links");
-        assert!(system().lines().nth(1).is_some_and(|line| line.starts_with("load workload-system vfs-workload system /mnt ")));
+        assert!(
+            system()
+                .lines()
+                .nth(1)
+                .is_some_and(|line| line.starts_with("load workload-system vfs-workload system /mnt "))
+        );
     }
 }

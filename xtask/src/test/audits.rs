@@ -36,7 +36,7 @@ const FAULTS_MADE_CORRECTLY: &str = "insmod /vfs_faulty.ko && mkdir /own && moun
     -o /out/report.json --also table:/out/report.txt -- sh -c 'vfs-workload faults /own --ok || exit 97; \
     for fs in ext4 xfs btrfs tmpfs overlay; do vfs-workload faults /mnt/$fs --ok || exit 98; done'";
 /// The module's own file system, in /proc/mounts and in reports.
-const PSEUDO_FS: &str = "vfs_faulty_fs";
+pub(super) const PSEUDO_FS: &str = "vfs_faulty_fs";
 
 const KILLED: &str = "vfs-workload kill /mnt/ext4 -- vfs-audit run --for 1000s";
 
@@ -124,7 +124,7 @@ pub(super) fn workload() -> Result<(PathBuf, String)> {
     Ok((program, WORKLOAD_IN_GUEST.to_owned()))
 }
 
-fn workload_and_module(kernel: &str) -> Result<Ready> {
+pub(super) fn workload_and_module(kernel: &str) -> Result<Ready> {
     match kernel_module::build(kernel, &workspace::cache_dir()?, Path::new("tests/faulty")) {
         Ok(module) => Ok(Ready::Files(vec![workload()?, (module, MODULE_IN_GUEST.to_owned())])),
         Err(error) if error.downcast_ref::<NoHeaders>().is_some() => Ok(Ready::Skip(format!("{error:#}"))),
@@ -287,7 +287,7 @@ fn on_pseudo_fs(evidence: &Evidence<'_>) -> Result<Vec<&'static Fault>> {
     Ok(faults)
 }
 
-fn faults_are_reported(evidence: &Evidence<'_>) -> Result<()> {
+pub(super) fn faults_are_reported(evidence: &Evidence<'_>) -> Result<()> {
     let report = evidence.json("report.json")?;
     is_healthy(&report)?;
     let suspected = list(&report, "suspected")?;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use crate::kernels;
-use crate::test::{audits, changes, hardship, security, stress};
+use crate::test::{audits, changes, crowd, hardship, security, stress};
 use crate::vm::Outcome;
 
 /// The five file systems that every kernel under test has.
@@ -186,10 +186,11 @@ impl Case {
     }
 }
 
-/// Every live case, in the order in which they run.
-pub(crate) fn all() -> Vec<Case> {
+/// Every live case, in the order in which they run; faults in a crowd are committed so many `times`.
+pub(crate) fn all(times: u32) -> Vec<Case> {
     let mut cases = harness();
     cases.extend(audits::all());
+    cases.push(crowd::case(times));
     cases.extend(changes::all().into_iter().chain(security::all()).chain(hardship::all()).chain(stress::all()));
     cases
 }
@@ -229,7 +230,7 @@ mod tests {
 
     #[test]
     fn every_case_has_a_name_of_its_own_a_kernel_and_a_limit() {
-        let cases = all();
+        let cases = all(crowd::TIMES);
         let mut names: Vec<&str> = cases.iter().map(|case| case.name.as_str()).collect();
         names.sort_unstable();
         names.dedup();

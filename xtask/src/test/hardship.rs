@@ -5,7 +5,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
 use crate::test::audits::{self, has_no_violation};
-use crate::test::cases::{Case, Evidence, Ready};
+use crate::test::cases::{Case, Evidence, Expected, Ready};
 
 /// An audit of a load on ext4 while something else happens; `$audit` is the auditor.
 const AUDITED: &str = "vfs-audit run --fs ext4 --format json -o /out/report.json -- sh -c";
@@ -32,8 +32,36 @@ const HARDSHIPS: &[(&str, &str)] = &[
         "cd /sys/kernel/tracing || exit 92; (sleep 1; for f in down_write down_read up_write up_read ext4_create ext4_rename2 \
          ext4_unlink; do echo $f; done > set_ftrace_filter; echo function > current_tracer; sleep 4; echo nop > current_tracer) &",
     ),
+    (
+        "memory is short",
+        "cd /sys/fs/cgroup && echo +memory > cgroup.subtree_control && mkdir short && echo 24M > short/memory.max && \
+         echo $$ > short/cgroup.procs || exit 93;",
+    ),
     ("ten thousand tasks come and go", "(n=0; while [ $n -lt 10000 ]; do ( : ); n=$((n+1)); done) &"),
 ];
+
+/// A table of the kernel side that is much too small: its name, the option, and the cause that is counted then.
+const FULL: &[(&str, &str, &str)] = &[
+    ("the ring of first sights is full", "--ring 4096", "event_ring_full"),
+    ("the table of observations is full", "--keys 8", "key_table_full"),
+];
+
+/// A task that holds more locks than its table has room for: a fault, and two calls that are right, one of which needs a lock
+/// that had no room.
+const HELD_FULL: &str = "insmod /vfs_faulty.ko || exit 99; vfs-audit run --fs ext4 --format json -o /out/report.json -- sh -c '\
+    vfs-workload fault create-no-lock /mnt/ext4 --deep && vfs-workload fault create-no-lock:ok /mnt/ext4 --deep && \
+    vfs-workload fault iterate-shared-no-lock:ok /mnt/ext4 --deep'";
+
+/// File systems on file systems: an overlay whose lower layer is an overlay on ext4.
+const NESTED: &str = "mkdir -p /mnt/tmpfs/upper /mnt/tmpfs/work /deep && \
+    mount -t overlay -o lowerdir=/mnt/overlay,upperdir=/mnt/tmpfs/upper,workdir=/mnt/tmpfs/work none /deep || exit 94; \
+    vfs-audit run --format json -o /out/report.json -- vfs-workload overlay /deep";
+
+/// Killed while it looks around, attaches, tests itself and observes; the last is there long enough to say that it observed.
+const KILLED_ANYWHERE: &str = "before=$(vfs-workload bpf-count); for wait in 500 1500 3000 5000 7000 9000 12000 30000; do \
+    vfs-audit run --for 1000s > /dev/null 2> /out/killed-after-$wait & pid=$!; usleep ${wait}000; kill -9 $pid; done; wait; \
+    left=60; until [ \"$(vfs-workload bpf-count)\" = \"$before\" ]; do left=$((left - 1)); test $left -gt 0 || break; sleep 1; \
+    done; echo before: $before; echo after: $(vfs-workload bpf-count); vfs-workload ext4 /mnt/ext4 > /out/load";
 
 /// A second auditor inside the first.
 const TWO_AUDITORS: &str = "vfs-audit run --fs ext4 --format json -o /out/outer.json -- \
@@ -67,6 +95,48 @@ pub(super) fn all() -> Vec<Case> {
                 .checked(|evidence| stands(&evidence.json("report.json")?))
         })
         .collect();
+    cases.extend(FULL.iter().map(|(name, option, cause)| {
+        let command = format!("vfs-audit run {option} --fs ext4 --format json -o /out/report.json -- {LOAD}");
+        Case::new(&format!("an audit stands it when {name}"), &[&command])
+            .on(&["6.12"])
+            .with_only(&["ext4"])
+            .with(ready)
+            .within(600)
+            .ends(Expected::Code(3))
+            .checked(|evidence| stands_with_loss(&evidence.json("report.json")?, cause))
+    }));
+    cases.push(
+        Case::new("an audit stands it when a task holds more locks than there is room for", &[HELD_FULL])
+            .on(&["6.12"])
+            .with_only(&["ext4"])
+            .with(audits::workload_and_module)
+            .within(600)
+            .ends(Expected::Code(1))
+            .checked(only_the_fault_is_reported),
+    );
+    cases.push(
+        Case::new("file systems on file systems are told apart", &[NESTED])
+            .on(&["6.12"])
+            .with_only(&["ext4", "tmpfs", "overlay"])
+            .with(ready)
+            .within(600)
+            .checked(|evidence| {
+                let report = evidence.json("report.json")?;
+                stands(&report)?;
+                ensure!(report["loss"]["total"] == 0, "loss: {}", report["loss"]);
+                let count = |fs: &str| report["invocations_by_fs"]["inode_operations.create"][fs].as_u64();
+                ensure!(count("overlay") > Some(0) && count("tmpfs") > Some(0), "{}", report["invocations_by_fs"]);
+                Ok(())
+            }),
+    );
+    cases.push(
+        Case::new("a tracer leaves nothing behind wherever it is killed", &[KILLED_ANYWHERE])
+            .on(&["6.12"])
+            .with_only(&["ext4"])
+            .with(ready)
+            .within(600)
+            .checked(nothing_is_left_anywhere),
+    );
     cases.push(
         Case::new("two auditors at once see the same", &[TWO_AUDITORS])
             .on(&["6.12"])
@@ -112,6 +182,46 @@ fn stands(report: &Value) -> Result<()> {
     ensure!(lost == 0 || code == 3, "{lost} lost, and exit code {code}");
     let seconds = report["seconds"].as_f64().context("the report has no duration")?;
     ensure!((0.0..600.0).contains(&seconds), "a run of {seconds} s");
+    Ok(())
+}
+
+/// The same where so much was lost, for this cause and no other.
+fn stands_with_loss(report: &Value, cause: &str) -> Result<()> {
+    stands(report)?;
+    let causes = report["loss"]["by_cause"].as_object().context("the report has no causes of loss")?;
+    for (known, count) in causes {
+        ensure!((count.as_u64() > Some(0)) == (known == cause), "{known}: {count}");
+    }
+    ensure!(report["command"]["exit_code"] == 0, "the load ended so: {}", report["command"]);
+    // What there was room for has its verdict.
+    let rules = report["rules"].as_array().context("the report has no rules")?;
+    ensure!(rules.iter().any(|rule| rule["verdict"] == "satisfied"), "no rule has a verdict");
+    Ok(())
+}
+
+fn only_the_fault_is_reported(evidence: &Evidence<'_>) -> Result<()> {
+    let report = evidence.json("report.json")?;
+    ensure!(report["command"]["exit_code"] == 0, "the load ended so: {}", report["command"]);
+    ensure!(report["loss"]["by_cause"]["held_table_full"].as_u64() > Some(0), "loss: {}", report["loss"]);
+    ensure!(
+        report["incomplete"].as_array().is_some_and(|reasons| !reasons.is_empty()),
+        "the run is said to be complete"
+    );
+    let violations = report["violations"].as_array().context("the report has no violations")?;
+    let rules: Vec<&Value> = violations.iter().map(|violation| &violation["rule"]).collect();
+    ensure!(rules == ["inode_operations.create"], "reported: {rules:?}");
+    let function = violations[0]["stack"].to_string();
+    ensure!(function.contains("vfs_faulty_create_no_lock+"), "reported for another call: {function}");
+    Ok(())
+}
+
+fn nothing_is_left_anywhere(evidence: &Evidence<'_>) -> Result<()> {
+    let stdout = &evidence.outcome.stdout;
+    let line = |prefix: &str| stdout.lines().find_map(|line| line.strip_prefix(prefix)).context("no count came back");
+    ensure!(line("before: ")? == line("after: ")?, "{stdout}");
+    let said = |wait: u32| std::fs::read_to_string(evidence.out.join(format!("killed-after-{wait}")));
+    // Some were killed before they observed, and the last one while it did.
+    ensure!(!said(500)?.contains("observing") && said(30_000)?.contains("observing"), "{:?}", said(30_000)?);
     Ok(())
 }
 

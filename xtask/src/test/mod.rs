@@ -5,6 +5,7 @@
 mod audits;
 mod cases;
 mod changes;
+mod crowd;
 mod hardship;
 mod live;
 mod security;
@@ -37,6 +38,9 @@ pub struct Args {
     /// Live cases too that have not been seen to pass yet; `--only` takes them anyway.
     #[arg(long)]
     pub unproven: bool,
+    /// How often each fault is committed in the crowd of correct calls.
+    #[arg(long, default_value_t = crowd::TIMES, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub times: u32,
     /// Live cases on one kernel only.
     #[arg(long)]
     pub quick: bool,
@@ -71,7 +75,7 @@ pub fn run(args: &Args) -> Result<i32> {
 fn live_cases(args: &Args, daemon: &Path) -> Result<Tally> {
     let kernel = args.kernel.as_deref().or(args.quick.then_some(QUICK_KERNEL));
     let selection = live::Selection { only: args.only.as_deref(), kernel, unproven: args.unproven };
-    live::run(&cases::all(), &selection, daemon, &workspace::target_dir().join("live"))
+    live::run(&cases::all(args.times), &selection, daemon, &workspace::target_dir().join("live"))
 }
 
 /// Warnings are errors in CI only: a newer compiler's must not keep anybody from testing.

@@ -1,11 +1,12 @@
 //! Functions and ops whose calls inside a callback are noted, each by its bit.
 
-use vfs_audit_common::FUNCTIONS_MAX;
+use vfs_audit_common::{FUNCTIONS_MAX, UNLOCKING_BITS};
 
 use crate::{btf::Btf, kernel::Symbols};
 
 /// Functions that unlock a page or folio given as their first argument; what a kernel has of them.
 pub(super) const UNLOCKING: &[&str] = &["folio_unlock", "unlock_page"];
+const _: () = assert!(UNLOCKING_BITS == (1 << UNLOCKING.len()) - 1, "the first bits are theirs");
 
 /// Which functions and ops have a bit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,13 +39,26 @@ impl Functions {
     }
 
     fn bit_of(&mut self, name: &str) -> Result<u8, String> {
+        if let Some(bit) = UNLOCKING.iter().position(|known| *known == name) {
+            self.reserve_bits();
+            self.names[bit] = Some(name.to_owned());
+            return Ok(bit as u8);
+        }
         if let Some(bit) = self.names.iter().position(|known| known.as_deref() == Some(name)) {
             return Ok(bit as u8);
         }
         self.next(Some(name.to_owned()))
     }
 
+    /// The first bits are those of [`UNLOCKING`], asked for or not.
+    fn reserve_bits(&mut self) {
+        if self.names.is_empty() {
+            self.names.resize(UNLOCKING.len(), None);
+        }
+    }
+
     fn next(&mut self, name: Option<String>) -> Result<u8, String> {
+        self.reserve_bits();
         if self.names.len() == FUNCTIONS_MAX {
             return Err(format!("more than {FUNCTIONS_MAX} functions and ops are asked for"));
         }
@@ -80,5 +94,19 @@ impl Functions {
     /// The functions to be probed, with their bits.
     pub(in crate::tracer) fn wanted(&self) -> impl Iterator<Item = (&str, u8)> {
         self.names.iter().enumerate().filter_map(|(bit, name)| Some((name.as_deref()?, bit as u8)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bits_of_unlocking_functions_are_theirs_in_any_order() {
+        let mut functions = Functions::default();
+        assert_eq!(functions.bits_of_ops(&["writepage".to_owned()]), Ok(0b100));
+        assert_eq!(functions.bit_of("folio_end_writeback"), Ok(3));
+        assert_eq!(functions.bit_of("unlock_page"), Ok(1));
+        assert_eq!(functions.wanted().collect::<Vec<_>>(), [("unlock_page", 1), ("folio_end_writeback", 3)]);
     }
 }
