@@ -22,6 +22,8 @@ pub struct Fault {
     pub since: Release,
     /// Last release with the rule and the op.
     pub until: Release,
+    /// Whether it sleeps with a spinlock of the whole kernel held: others that want it spin then, and it never wakes up.
+    pub wants_to_be_alone: bool,
     /// Why a tracer cannot see it, where that is so by nature.
     pub unseen: Option<&'static str>,
 }

@@ -18,7 +18,16 @@ const GIVEN_BACK: &[(&str, &str)] =
     &[("btrfs", "btrfs_readdir_get_delayed_items"), ("overlay", "wrap_directory_iterator")];
 
 const fn fault(name: &'static str, rule: &'static str, scene: Scene) -> Fault {
-    Fault { name, rule, scene, warns_on: &[], since: (0, 0), until: (u32::MAX, 0), unseen: None }
+    Fault {
+        name,
+        rule,
+        scene,
+        warns_on: &[],
+        since: (0, 0),
+        until: (u32::MAX, 0),
+        wants_to_be_alone: false,
+        unseen: None,
+    }
 }
 
 const fn warned(warns_on: &'static [(&'static str, &'static str)], fault: Fault) -> Fault {
@@ -33,6 +42,11 @@ const fn since(since: Release, fault: Fault) -> Fault {
 /// The rule, or the op, is not in later documents or kernels.
 const fn until(until: Release, fault: Fault) -> Fault {
     Fault { until, ..fault }
+}
+
+/// It sleeps with a spinlock of the whole kernel held.
+const fn alone(fault: Fault) -> Fault {
+    Fault { wants_to_be_alone: true, ..fault }
 }
 
 /// No tracer of this kind sees it: `rules limits` gives the rule the same reason.
@@ -123,7 +137,7 @@ pub const FAULTS: &[Fault] = &[
     fault("d-weak-revalidate-in-rcu", "dentry_operations.d_weak_revalidate.may_block", Scene::Own),
     fault("d-hash-sleeps", "dentry_operations.d_hash.must_not_sleep", Scene::Own),
     fault("d-compare-no-lock", "dentry_operations.d_compare.rename_lock", Scene::Own),
-    fault("d-compare-sleeps", "dentry_operations.d_compare.must_not_sleep", Scene::Own),
+    alone(fault("d-compare-sleeps", "dentry_operations.d_compare.must_not_sleep", Scene::Own)),
     fault("d-delete-no-lock", "dentry_operations.d_delete.d_lock", Scene::Own),
     fault("d-delete-sleeps", "dentry_operations.d_delete.must_not_sleep", Scene::Own),
     fault("d-init-under-spinlock", "dentry_operations.d_init.may_block", Scene::Own),
@@ -137,9 +151,15 @@ pub const FAULTS: &[Fault] = &[
     fault("d-manage-sleeps", "dentry_operations.d_manage.must_not_sleep", Scene::Own),
     fault("d-real-under-spinlock", "dentry_operations.d_real.may_block", Scene::Own),
     since((6, 18), fault("d-unalias-trylock-no-lock", "dentry_operations.d_unalias_trylock.rename_lock", Scene::Own)),
-    since((6, 18), fault("d-unalias-trylock-sleeps", "dentry_operations.d_unalias_trylock.must_not_sleep", Scene::Own)),
+    alone(since(
+        (6, 18),
+        fault("d-unalias-trylock-sleeps", "dentry_operations.d_unalias_trylock.must_not_sleep", Scene::Own),
+    )),
     since((6, 18), fault("d-unalias-unlock-no-lock", "dentry_operations.d_unalias_unlock.rename_lock", Scene::Own)),
-    since((6, 18), fault("d-unalias-unlock-sleeps", "dentry_operations.d_unalias_unlock.must_not_sleep", Scene::Own)),
+    alone(since(
+        (6, 18),
+        fault("d-unalias-unlock-sleeps", "dentry_operations.d_unalias_unlock.must_not_sleep", Scene::Own),
+    )),
     // own_super.c
     fault("alloc-inode-preemption-off", "super_operations.alloc_inode.may_block", Scene::Own),
     fault("free-inode-outside-callback", "super_operations.free_inode.rcu_callback", Scene::Own),

@@ -47,9 +47,9 @@ usage: vfs-workload all DIR [--only GROUP] [--rounds N]   every directory below 
        vfs-workload churn DIR [--rounds N]         metadata and data churn; prints nanoseconds per round
        vfs-workload fault NAME[:ok] DIR [--deep]   commit one fault of vfs_faulty.ko, or make its call correctly; --deep: with
                                                    many other locks held
-       vfs-workload faults DIR [--ok] [--quiet-only] [--times N]  all that the file system at DIR is for (those of the module's
+       vfs-workload faults DIR [--ok] [--quiet-only] [--crowded] [--times N]  all that the file system at DIR is for (those of the module's
                                                    own file system, or the others), each N times; --quiet-only leaves out
-                                                   those that the kernel warns of
+                                                   those that the kernel warns of, --crowded those that a crowd must not meet
        vfs-workload hold DIR -- COMMAND...         run COMMAND while files of the module's own file system are in use
        vfs-workload bpf-count                      programs, maps, links, kprobes and traced functions in the kernel
        vfs-workload as UID[:CAPABILITY,...] -- COMMAND...  as this user, with these capabilities and no others
@@ -252,12 +252,13 @@ fn repeated(times: u32, mut perform: impl FnMut() -> Result<Outcome>) -> Result<
 fn all_faults(directory: &Path, options: &[&str]) -> Result<()> {
     let times = number(options, "--times", 1)?;
     let is_known = |(at, option): (usize, &&str)| {
-        ["--ok", "--quiet-only", "--times"].contains(option) || (at > 0 && options[at - 1] == "--times")
+        ["--ok", "--quiet-only", "--crowded", "--times"].contains(option) || (at > 0 && options[at - 1] == "--times")
     };
     if let Some((_, option)) = options.iter().enumerate().find(|option| !is_known(*option)) {
         return usage(format!("unknown option {option}"));
     }
     let (correctly, quiet_only) = (options.contains(&"--ok"), options.contains(&"--quiet-only"));
+    let crowded = options.contains(&"--crowded");
     stage::check_module()?;
     let kind = file_systems::type_of(directory)?;
     let is_own = kind == own::PSEUDO_FS;
@@ -265,7 +266,7 @@ fn all_faults(directory: &Path, options: &[&str]) -> Result<()> {
     let release = release_of(&release).with_context(|| format!("no release: {release}"))?;
     let mut failures = Vec::new();
     for fault in FAULTS.iter().filter(|fault| fault.scene.is_on_pseudo_fs() == is_own) {
-        if !correctly && quiet_only && fault.is_warned_of_on(&kind) {
+        if !correctly && quiet_only && fault.is_warned_of_on(&kind) || crowded && fault.wants_to_be_alone {
             continue;
         }
         let result = if fault.is_of(release) {

@@ -19,6 +19,8 @@ use crate::sys::mapping::{Mapping, PAGE};
 const SHARED_NAMES: u64 = 4;
 /// How a call on a shared name may lose a race.
 const LOST_RACE: [i32; 6] = [libc::ENOENT, libc::EEXIST, libc::ENOTEMPTY, libc::ENOTDIR, libc::EISDIR, libc::EINVAL];
+/// How nice a crowd around a command is, which would get nothing done otherwise.
+const CROWD_NICE: i32 = 15;
 /// Most tasks that may be asked for.
 const TASKS_MAX: u32 = 256;
 
@@ -26,14 +28,15 @@ const TASKS_MAX: u32 = 256;
 pub(crate) fn run(parent: &Path, tasks: u32, duration: Duration) -> Result<u64> {
     ensure!((1..=TASKS_MAX).contains(&tasks), "between 1 and {TASKS_MAX} tasks, not {tasks}");
     let deadline = Instant::now() + duration;
-    Crowd::gather(parent, tasks, &|| Instant::now() < deadline)?.disperse()
+    Crowd::gather(parent, (tasks, 0), &|| Instant::now() < deadline)?.disperse()
 }
 
 /// Runs a command while a crowd of `tasks` works below each of `parents`: its exit code, and how many calls the crowds made.
 pub(crate) fn around(parents: &[PathBuf], tasks: u32, command: &[String]) -> Result<(i32, u64)> {
     let over = Mapping::anonymous(libc::MAP_SHARED, PAGE)?;
     let goes_on = || over.read(0) == 0;
-    let crowds: Result<Vec<_>> = parents.iter().map(|parent| Crowd::gather(parent, tasks, &goes_on)).collect();
+    let crowds: Result<Vec<_>> =
+        parents.iter().map(|parent| Crowd::gather(parent, (tasks, CROWD_NICE), &goes_on)).collect();
     let status = crowds.is_ok().then(|| Command::new(&command[0]).args(&command[1..]).status());
     over.write(0, 1);
     let calls = crowds?.into_iter().map(Crowd::disperse).sum::<Result<u64>>()?;
@@ -49,7 +52,8 @@ struct Crowd {
 }
 
 impl Crowd {
-    fn gather(parent: &Path, tasks: u32, goes_on: &dyn Fn() -> bool) -> Result<Self> {
+    /// So many tasks, with this niceness.
+    fn gather(parent: &Path, (tasks, nice): (u32, i32), goes_on: &dyn Fn() -> bool) -> Result<Self> {
         let directory = parent.join("vfs-stress");
         if directory.exists() {
             fs::remove_dir_all(&directory).with_context(|| format!("clearing {}", directory.display()))?;
@@ -57,7 +61,7 @@ impl Crowd {
         for name in ["", "left", "right"] {
             fs::create_dir(directory.join(name))?;
         }
-        let members = (0..tasks).map(|task| start(&directory, task, goes_on)).collect::<Result<Vec<_>>>()?;
+        let members = (0..tasks).map(|task| start(&directory, (task, nice), goes_on)).collect::<Result<Vec<_>>>()?;
         Ok(Self { directory, members })
     }
 
@@ -69,9 +73,11 @@ impl Crowd {
     }
 }
 
-fn start(directory: &Path, task: u32, goes_on: &dyn Fn() -> bool) -> Result<(libc::pid_t, File)> {
+fn start(directory: &Path, (task, nice): (u32, i32), goes_on: &dyn Fn() -> bool) -> Result<(libc::pid_t, File)> {
     let (reader, mut writer) = sys::pipe()?;
     let pid = sys::fork(|| {
+        // SAFETY: only integers are passed; to be less nice than wanted does no harm.
+        unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) };
         let mut member = Member { directory: directory.to_owned(), task, calls: 0 };
         let report = match member.work_while(goes_on) {
             Ok(()) => member.calls.to_string(),

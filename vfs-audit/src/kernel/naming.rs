@@ -25,12 +25,12 @@ const NAMINGS: &[Naming] = &[
         ends: &["_aops", "address_space_operations", "_address_operations", "_addr_ops"],
         is_of_the_living: true,
     },
+    // No object that a walk reaches points to every one of these, or it lives for a moment; and they are few.
     Naming {
         kind: "dentry_operations",
         ends: &["dentry_operations", "_dentry_ops", "_dops", "_dentry_ops_ci"],
-        is_of_the_living: true,
+        is_of_the_living: false,
     },
-    // No object that a walk reaches points to every one of these, and they are few.
     Naming { kind: "vm_operations_struct", ends: &["vm_ops", "vm_operations", "vmops"], is_of_the_living: false },
     Naming {
         kind: "lease_manager_operations",

@@ -19,7 +19,7 @@ fn script(times: u32) -> String {
     format!(
         "insmod /vfs_faulty.ko && mkdir /own && mount -t vfs_faulty_fs none /own && touch /own/file || exit 99; \
          vfs-workload hold /own -- vfs-audit run --format json -o /out/report.json --also table:/out/report.txt -- \
-         vfs-workload crowd {} -- sh -c 'vfs-workload faults /own --times {times} || exit 97; \
+         vfs-workload crowd {} -- sh -c 'vfs-workload faults /own --crowded --times {times} || exit 97; \
          for fs in {}; do vfs-workload faults /mnt/$fs --quiet-only --times {times} || exit 98; done'",
         crowded.join(","),
         FILESYSTEMS.join(" ")
@@ -37,7 +37,7 @@ pub(super) fn case(times: u32) -> Case {
 }
 
 fn faults_are_counted(evidence: &Evidence<'_>, times: u32) -> Result<()> {
-    audits::faults_are_reported(evidence)?;
+    audits::faults_are_reported(evidence, true)?;
     let report = evidence.json("report.json")?;
     ensure!(report["command"]["exit_code"] == 0, "the load ended so: {}", report["command"]);
     let counts = counts(&report)?;
