@@ -2,7 +2,7 @@
 //!
 //! Everything is tried, nothing is concluded from a version number; what was attached for a trial is detached again.
 
-use std::fmt::Write as _;
+use std::{collections::BTreeMap, fmt::Write as _};
 
 use serde::Serialize;
 
@@ -112,10 +112,31 @@ fn examine(release: &str, findings: &mut Vec<Finding>) -> bool {
     for refused in session.refused() {
         find("refused", true, refused.clone());
     }
-    for (hook, why) in session.hooks().filter_map(|(hook, fate)| Some((hook, fate?.attached.as_ref().err()?))) {
-        find("failed", true, format!("{}: {}", hook.callback, why.reason()));
+    let silent = session.silent();
+    let found = if silent.is_empty() {
+        "those that the self-test calls fire".to_owned()
+    } else {
+        silent.join(", ") + " do not fire"
+    };
+    find("probes on locks", silent.is_empty(), found);
+    for found in not_hooked(&session) {
+        find("not hooked", true, found);
     }
     attached > 0
+}
+
+/// The callbacks that have no probe: a line for each reason, with the first few names.
+fn not_hooked(session: &Session) -> Vec<String> {
+    const NAMES: usize = 3;
+    let mut by_reason: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (hook, why) in session.hooks().filter_map(|(hook, fate)| Some((hook, fate?.attached.as_ref().err()?))) {
+        by_reason.entry(why.reason()).or_default().push(&hook.callback);
+    }
+    let line = |(reason, names): (&str, Vec<&str>)| {
+        let more = if names.len() > NAMES { ", …: `vfs-audit probes` lists them" } else { "" };
+        format!("{} callbacks: {reason} ({}{more})", names.len(), names[..names.len().min(NAMES)].join(", "))
+    };
+    by_reason.into_iter().map(line).collect()
 }
 
 /// An error and what is behind it, in one line.

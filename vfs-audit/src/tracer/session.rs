@@ -140,6 +140,8 @@ pub struct Session {
     pub(super) object: Object,
     pub(super) btf: Arc<Btf>,
     pub(super) symbols: Symbols,
+    /// The modules whose symbols they have; `None` where nobody says.
+    modules: Option<Vec<String>>,
     pub(super) plans: Plans,
     pub(super) live: LiveTables,
     pub(super) hooks: HookTable,
@@ -189,6 +191,7 @@ impl Session {
     pub fn prepare(catalogue: &Catalogue, wanted: Wanted) -> Result<Self, TracerError> {
         allow_many_files();
         let btf = Arc::new(Btf::read(Path::new("/sys/kernel/btf/vmlinux"), None)?);
+        let modules = loaded_modules();
         let symbols = Symbols::read()?;
         let offsets = kernel_offsets(&btf, &symbols).map_err(TracerError::Kernel)?;
         let mut object = load_object(&btf, offsets, wanted.sizes)?;
@@ -219,6 +222,7 @@ impl Session {
             object,
             btf,
             symbols,
+            modules,
             plans,
             live,
             hooks,
@@ -532,8 +536,12 @@ impl Session {
         if self.live.unseen(&peek) == 0 {
             return Ok(0);
         }
-        // A new file system may have come with a new module, whose symbols were not there before.
-        self.symbols = Symbols::read()?;
+        // A new file system may have come with a new module, whose symbols were not there before; they take half a second.
+        let modules = loaded_modules();
+        if modules.is_none() || modules != self.modules {
+            self.symbols = Symbols::read()?;
+            self.modules = modules;
+        }
         let peek = Peek::new(&self.object.ebpf)?;
         self.live = LiveTables::find(&peek, &self.symbols, &self.btf).map_err(TracerError::Kernel)?;
         let added = self.hooks.extend(&Sources {
@@ -634,6 +642,17 @@ impl Session {
     pub fn unread_tables(&self) -> &[String] {
         &self.hooks.unread
     }
+}
+
+/// The modules that are there, each with its address; `None`: a kernel without modules, or one that does not say.
+fn loaded_modules() -> Option<Vec<String>> {
+    let text = std::fs::read_to_string("/proc/modules").ok()?;
+    // Name, bytes, users, who they are, state, address: one that comes back lies elsewhere.
+    let module = |line: &str| {
+        let mut words = line.split(' ');
+        Some(format!("{} {}", words.next()?, words.nth(4)?))
+    };
+    Some(text.lines().filter_map(module).collect())
 }
 
 /// Of primitives, each with whether its probe has fired, those that the self-test is sure to call and that have not.
