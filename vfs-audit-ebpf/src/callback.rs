@@ -19,6 +19,7 @@ use crate::{
     context::{self, Context},
     event,
     facts::{self, Args},
+    lockdep,
     maps::{COUNTED, COUNTS, DIRECT, HOOK_PLACES, HOOKS, PLANS, THROUGH_TABLE, count, enabled, lose},
     memory::{exchange, fast_u64},
     task, watch,
@@ -173,6 +174,11 @@ fn observe<C: EbpfContext>(ctx: &C, seen: &Invocation, (control, task, locks): W
         let is_borrowed = context::is_on_another_stack(seen.stack_pointer, locks);
         if is_borrowed {
             key.history_complete = 0;
+        } else if lockdep::is_asked() {
+            let states = u64::from_le_bytes(key.slots);
+            let own_rcu = u64::from(control.rcu_base);
+            let answers = lockdep::answers::<SLOTS_MAX>(plan.slots.as_ptr(), states, locks, task, own_rcu);
+            key.slots = (states | answers).to_le_bytes();
         }
         (key, is_borrowed)
     };

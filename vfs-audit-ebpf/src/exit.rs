@@ -13,6 +13,7 @@ use crate::{
     context::Context,
     event,
     facts::{self, Args, ERRORS_FROM, NO, Surroundings, UNREAD, YES},
+    lockdep,
     maps::{PENDING, PLANS, lose, offset},
     memory::fast_u64,
     words,
@@ -154,6 +155,12 @@ unsafe fn slots(plan: &HookPlan, locks: *mut TaskLocks, context: &Context) -> u6
         // SAFETY: by the caller; the index is below the array's size.
         let state = unsafe { facts::slot(&plan.exit_slots[index], locks, context, &raw mut (*locks).words[index]) };
         states |= u64::from(state) << (8 * index);
+    }
+    if lockdep::is_asked() {
+        let own_rcu = u64::from(context.control.rcu_base);
+        let readers = plan.exit_slots.as_ptr();
+        // SAFETY: by the caller.
+        states |= unsafe { lockdep::answers::<EXIT_SLOTS_MAX>(readers, states, locks, context.task, own_rcu) };
     }
     states
 }

@@ -48,6 +48,8 @@ pub struct Wanted {
     pub everything: bool,
     /// Whether mutexes are tracked too; without it their words are the only witness.
     pub track_mutexes: bool,
+    /// Whether every lock is compared with what lockdep says of it.
+    pub oracle: bool,
     /// Whether the kernel shall count what our programs take.
     pub count_programs: bool,
     /// The one way of hooking that is wanted; `None` for the first that works.

@@ -8,7 +8,7 @@ use std::{
 
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel, maps::Map};
 use thiserror::Error;
-use vfs_audit_common::{CAST_CALL, KernelOffsets, WIRE_VERSION};
+use vfs_audit_common::{CAST_CALL, KernelOffsets, LockdepOffsets, WIRE_VERSION};
 
 use super::sys::{self, Purpose};
 
@@ -58,13 +58,18 @@ impl Object {
     ///
     /// # Errors
     /// When the object is not there, damaged, or refused.
-    pub(super) fn load(offsets: &KernelOffsets, cast: Option<u32>) -> Result<Self, ObjectError> {
+    pub(super) fn load(
+        offsets: &KernelOffsets,
+        lockdep: &LockdepOffsets,
+        cast: Option<u32>,
+    ) -> Result<Self, ObjectError> {
         if OBJECT.is_empty() {
             return Err(ObjectError::NotBuiltIn);
         }
         let mut loader = EbpfLoader::new();
         // No CO-RE relocations in the object: offsets come as globals, so aya need not read vmlinux' BTF.
         loader.btf(None).verifier_log_level(VerifierLogLevel::DISABLE).override_global("OFFSETS", offsets, true);
+        loader.override_global("LOCKDEP", lockdep, true);
         let ebpf = loader.load(OBJECT)?;
         let instructions = instructions(&ebpf)?;
         Ok(Self { ebpf, instructions, cast })
