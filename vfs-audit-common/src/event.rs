@@ -1,7 +1,8 @@
 //! What comes up: the key that folds equal invocations, the first-sight event, the held-lock table.
 
 use crate::{
-    HELD_LOCKS_MAX, NAME_BYTES, ROLES_MAX, SB_ID_BYTES, SLOT_LOCKDEP_MASK, SLOTS_MAX, STACK_DEPTH_MAX, WATCH_OBJECTS_MAX, WATCHED_MAX,
+    HELD_LOCKS_MAX, NAME_BYTES, ROLES_MAX, SB_ID_BYTES, SLOT_LOCKDEP_MASK, SLOTS_MAX, STACK_DEPTH_MAX,
+    WATCH_OBJECTS_MAX, WATCHED_MAX,
 };
 
 /// Event kind: the first invocation of a key.

@@ -7,8 +7,8 @@ use aya_ebpf::{
 };
 use vfs_audit_common::{
     COUNTED_KEYS, ContextBase, Control, CountedKey, EVENT_RING_BYTES, FUNCTIONS_MAX, HOOK_PLACES_LEN, HOOKS_MAX,
-    HookPlace, HookPlan, KEYS_MAX, KernelOffsets, LOSS_CAUSES, LockdepOffsets, Loss, ObservationKey, PEEK_BYTES, PENDING_MAX, Pending,
-    STATS_LEN, Stat, TASK_SLOTS, TASKS_ASIDE_MAX, TaskLocks, WIRE_VERSION,
+    HookPlace, HookPlan, KEYS_MAX, KernelOffsets, LOSS_CAUSES, LockdepOffsets, Loss, ObservationKey, PEEK_BYTES,
+    PENDING_MAX, Pending, STATS_LEN, Stat, TASK_SLOTS, TASKS_ASIDE_MAX, TaskLocks, WIRE_VERSION,
 };
 
 /// Held-lock tables, each at the place that a hash of the task's address says: an array costs a tenth of a hash map.

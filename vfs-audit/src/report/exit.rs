@@ -117,7 +117,8 @@ impl Report {
             reasons.push(format!("lockdep says something else of locks that this tool claims to know: {count} times"));
         }
         if oracle.lockdep_off {
-            reasons.push("lockdep has switched itself off during the run: what it said since is worth nothing".to_owned());
+            reasons
+                .push("lockdep has switched itself off during the run: what it said since is worth nothing".to_owned());
         } else if oracle.invocations == 0 {
             reasons.push("lockdep was asked at no invocation".to_owned());
         }

@@ -117,9 +117,8 @@ impl Decoder<'_> {
         }
         for comparison in &mut comparisons {
             if matches!(judge(comparison).1, Verdict::Disagreed | Verdict::Explained(_)) {
-                let task = |event: &vfs_audit_common::Event| {
-                    format!("{} ({})", name(&event.comm[..NAME_BYTES]), event.tid)
-                };
+                let task =
+                    |event: &vfs_audit_common::Event| format!("{} ({})", name(&event.comm[..NAME_BYTES]), event.tid);
                 comparison.sight = event.map(|event| (task(event), self.stack(event)));
             }
         }

@@ -30,7 +30,8 @@ fn table(rows: &[LockAgreement]) -> String {
             "  {name:<12} {certain:>14} {tracked:>14} {word:>18} {not_certain:>12} {none:>14} {word_alone:>18} {table_alone:>18}"
         )
     };
-    let head = ["certain", "tracked only", "word only", "not certain", "not asked", "word by itself", "table by itself"];
+    let head =
+        ["certain", "tracked only", "word only", "not certain", "not asked", "word by itself", "table by itself"];
     let mut lines = vec![line("lock", head)];
     for row in rows {
         let [certain, tracked, word, not_certain] =
