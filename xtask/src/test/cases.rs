@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use crate::kernels;
-use crate::test::{audits, changes, hardship, security, stress};
+use crate::test::{audits, changes, hardship, oracle, security, stress};
 use crate::vm::Outcome;
 
 /// The five file systems that every kernel under test has.
@@ -191,6 +191,7 @@ pub(crate) fn all() -> Vec<Case> {
     let mut cases = harness();
     cases.extend(audits::all());
     cases.extend(changes::all().into_iter().chain(security::all()).chain(hardship::all()).chain(stress::all()));
+    cases.extend(oracle::all());
     cases
 }
 

@@ -7,6 +7,7 @@ mod cases;
 mod changes;
 mod hardship;
 mod live;
+mod oracle;
 mod security;
 mod stress;
 
