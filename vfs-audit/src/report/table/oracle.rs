@@ -2,7 +2,7 @@
 
 use super::{Ink, Page, counted, grouped};
 use crate::{
-    oracle::{Agreement, Case, LockAgreement, OracleReport, Witness},
+    oracle::{Agreement, Case, LockAgreement, OracleReport},
     report::Report,
 };
 
@@ -14,8 +14,9 @@ pub(super) fn write(page: &mut Page, report: &Report) {
     let Some(oracle) = &report.oracle else { return };
     page.blank();
     page.line(Ink::Plain, "Compared with lockdep");
-    let invocations = counted(oracle.invocations, "entry or exit").replace("exits", "exit");
-    page.field("compared", &format!("{} at {invocations} of callbacks", counted(oracle.compared, "lock")));
+    let points = grouped(oracle.invocations);
+    let compared = counted(oracle.compared, "lock");
+    page.field("compared", &format!("{compared} at {points} entries and exits of callbacks"));
     page.laid_out(&table(&oracle.by_kind()));
     let ink = if oracle.disagreed == 0 { Ink::Good } else { Ink::Bad };
     page.line(ink, &format!("  certain claims that lockdep denies: {}", grouped(oracle.disagreed)));
@@ -24,34 +25,21 @@ pub(super) fn write(page: &mut Page, report: &Report) {
 
 /// A row for each kind of lock: agreed, and behind `!` what lockdep denied.
 fn table(rows: &[LockAgreement]) -> String {
-    let line = |name: &str, cells: [&str; 7]| {
-        let [certain, tracked, word, not_certain, none, word_alone, table_alone] = cells;
-        format!(
-            "  {name:<12} {certain:>14} {tracked:>14} {word:>18} {not_certain:>12} {none:>14} {word_alone:>18} {table_alone:>18}"
-        )
+    let line = |name: &str, [certain, tracked, word, not_certain, none]: [&str; 5]| {
+        format!("  {name:<12} {certain:>18} {tracked:>14} {word:>20} {not_certain:>12} {none:>12}")
     };
-    let head =
-        ["certain", "tracked only", "word only", "not certain", "not asked", "word by itself", "table by itself"];
-    let mut lines = vec![line("lock", head)];
+    let mut lines = vec![line("lock", ["certain", "tracked only", "word only", "not certain", "not asked"])];
     for row in rows {
         let [certain, tracked, word, not_certain] =
-            [&row.certain, &row.tracked_only, &row.word_only, &row.not_certain].map(agreement);
+            [&row.certain, &row.tracked_only, &row.word_only, &row.not_certain].map(figures);
         let none = grouped(row.unasked + row.unknown + row.no_claim);
-        let [word_alone, table_alone] = [&row.word, &row.table].map(witness);
-        lines.push(line(&row.kind, [&certain, &tracked, &word, &not_certain, &none, &word_alone, &table_alone]));
+        lines.push(line(&row.kind, [&certain, &tracked, &word, &not_certain, &none]));
     }
     lines.join("\n")
 }
 
-fn agreement(agreement: &Agreement) -> String {
-    figures(agreement.agreed, agreement.disagreed)
-}
-
-fn witness(witness: &Witness) -> String {
-    figures(witness.agreed, witness.disagreed)
-}
-
-fn figures(agreed: u64, disagreed: u64) -> String {
+fn figures(agreement: &Agreement) -> String {
+    let Agreement { agreed, disagreed } = *agreement;
     if disagreed == 0 { grouped(agreed) } else { format!("{} !{}", grouped(agreed), grouped(disagreed)) }
 }
 
