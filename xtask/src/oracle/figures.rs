@@ -132,6 +132,11 @@ impl Oracle {
         Self::deserialize(oracle).context("the oracle object has another form")
     }
 
+    /// Whether lockdep, asked at so many invocations at `least`, denies nothing that the tool claims to know.
+    pub(crate) fn is_borne_out(&self, least: u64) -> bool {
+        self.disagreed == 0 && !self.lockdep_off && self.invocations >= least
+    }
+
     /// Adds another run.
     pub(crate) fn add(&mut self, other: &Self) {
         self.invocations += other.invocations;
@@ -276,6 +281,15 @@ mod tests {
             "NO REASON: rwsem i_rwsem at entry of f on ext4: word: free; lockdep: held shared: 6 times, touch (1)";
         assert!(table.contains(&format!("{case}\n      f+0x0\n")), "{table}");
         assert_eq!(sum.disagreed, 6);
+    }
+
+    #[test]
+    fn one_denied_claim_a_lockdep_that_is_off_and_a_load_that_did_not_run_are_each_a_failure() {
+        let good = Oracle::of(&report(0)).unwrap();
+        assert!(good.is_borne_out(10));
+        assert!(!good.is_borne_out(11));
+        assert!(!Oracle { disagreed: 1, ..good.clone() }.is_borne_out(10));
+        assert!(!Oracle { lockdep_off: true, ..good }.is_borne_out(10));
     }
 
     #[test]

@@ -96,7 +96,7 @@ pub fn run(args: &Args) -> Result<i32> {
     } else {
         println!("{}", sum.table());
     }
-    Ok(i32::from(sum.disagreed > 0 || sum.lockdep_off || sum.invocations < args.least))
+    Ok(i32::from(!sum.is_borne_out(args.least)))
 }
 
 fn at_hand(may_build: bool) -> Result<Kernel> {
