@@ -66,6 +66,8 @@ pub struct LockAgreement {
     pub kind: String,
     /// Lock class of the rules.
     pub lock: String,
+    /// Comparisons in which lockdep said that the task holds the lock.
+    pub held: u64,
     /// What the tool calls certain.
     pub certain: Agreement,
     /// What the table of a task with an incomplete history says.
@@ -164,12 +166,16 @@ impl LockAgreement {
             Verdict::Agreed => self.class(class).agreed += count,
             Verdict::Disagreed | Verdict::Explained(_) => self.class(class).disagreed += count,
         }
+        if comparison.answer != Answer::Holds(Holds::No) {
+            self.held += count;
+        }
         let (word, table) = witnesses(comparison);
         self.word.tally(word, count);
         self.table.tally(table, count);
     }
 
     fn add(&mut self, other: &Self) {
+        self.held += other.held;
         self.certain.add(&other.certain);
         self.tracked_only.add(&other.tracked_only);
         self.word_only.add(&other.word_only);
@@ -350,7 +356,7 @@ pub(super) mod tests {
         assert_eq!(row.tracked_only, Agreement { agreed: 7, disagreed: 0 });
         assert_eq!(row.word_only, Agreement { agreed: 0, disagreed: 5 });
         assert_eq!(row.not_certain, Agreement { agreed: 4, disagreed: 0 });
-        assert_eq!((row.unasked, report.locks[0].unknown), (3, 2));
+        assert_eq!((row.held, row.unasked, report.locks[0].unknown), (17, 3, 2));
         assert_eq!(row.word, Witness { agreed: 10, disagreed: 5, silent: 11 });
         assert_eq!(row.table, Witness { agreed: 21, disagreed: 0, silent: 5 });
         assert_eq!((report.compared, report.invocations, report.disagreed), (26, 5, 0));

@@ -29,6 +29,7 @@ pub(crate) struct Oracle {
 struct Row {
     kind: String,
     lock: String,
+    held: u64,
     certain: Agreement,
     tracked_only: Agreement,
     word_only: Agreement,
@@ -62,8 +63,9 @@ struct Case {
 }
 
 /// Columns behind the lock's.
-const COLUMNS: [&str; 11] = [
+const COLUMNS: [&str; 12] = [
     "compared",
+    "held, by lockdep",
     "certain: agrees",
     "denied",
     "tracked only: agrees",
@@ -93,6 +95,7 @@ impl Agreement {
 
 impl Row {
     fn add(&mut self, other: &Self) {
+        self.held += other.held;
         self.certain.add(&other.certain);
         self.tracked_only.add(&other.tracked_only);
         self.word_only.add(&other.word_only);
@@ -108,6 +111,7 @@ impl Row {
         let compared = [&self.certain, &self.tracked_only, &self.word_only, &self.not_certain].map(Agreement::sum);
         let numbers = [
             compared.iter().sum(),
+            self.held,
             self.certain.agreed,
             self.certain.disagreed,
             self.tracked_only.agreed,
@@ -241,7 +245,7 @@ mod tests {
     fn report(disagreed: u64) -> Value {
         let of = |agreed: u64, disagreed: u64| json!({"agreed": agreed, "disagreed": disagreed});
         let row = |lock: &str| {
-            json!({"kind": "rwsem", "lock": lock, "certain": of(1_234_567, disagreed), "tracked_only": of(5, 2),
+            json!({"kind": "rwsem", "lock": lock, "held": 11, "certain": of(1_234_567, disagreed), "tracked_only": of(5, 2),
                 "word_only": of(0, 0), "not_certain": of(9, 0), "no_claim": 0, "unasked": 4, "unknown": 0,
                 "word": of(7, 0), "table": of(8, 1)})
         };
@@ -266,9 +270,9 @@ mod tests {
         let table = sum.table();
         assert!(table.contains("by file system: ext4 20\n"), "{table}");
         let lock = line(&table, "i_rwsem (rwsem)");
-        assert_eq!(lock[1..5], ["2,469,166", "2,469,134", "0", "10"], "{table}");
-        assert_eq!(lock[9..12], ["8", "14 / 0", "16 / 2"], "{table}");
-        assert_eq!(line(&table, "rwsem")[2], "4,938,268", "{table}");
+        assert_eq!(lock[1..6], ["2,469,166", "22", "2,469,134", "0", "10"], "{table}");
+        assert_eq!(lock[10..13], ["8", "14 / 0", "16 / 2"], "{table}");
+        assert_eq!(line(&table, "rwsem")[3], "4,938,268", "{table}");
         assert!(!table.contains("NO REASON"), "{table}");
     }
 

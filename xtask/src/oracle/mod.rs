@@ -40,9 +40,9 @@ pub struct Args {
     /// Seconds for each stressor of stress-ng.
     #[arg(long, default_value_t = 3, value_name = "S")]
     pub seconds: u32,
-    /// Rounds of churn on each file system that has links.
-    #[arg(long, default_value_t = 40, value_name = "N")]
-    pub rounds: u32,
+    /// Minutes of each boot's audit: what the stressors leave of them is churn on each file system that has links.
+    #[arg(long, default_value_t = 15, value_name = "M")]
+    pub minutes: u32,
     /// Invocations at which lockdep must have been asked; the loads are repeated until it was.
     #[arg(long, default_value_t = 1_000_000, value_name = "N")]
     pub least: u64,
@@ -83,9 +83,9 @@ pub fn run(args: &Args) -> Result<i32> {
     for number in 0..args.boots {
         let (name, kinds, script) = match number {
             0 => ("system".to_owned(), &posix, system()),
-            _ => (format!("files-{number}"), &kinds, load(&kinds, args.seconds) + &churn(&posix, args.rounds)),
+            _ => (format!("files-{number}"), &kinds, load(&kinds, args.seconds) + &churn(&posix)),
         };
-        sum.add(&audit(&ground, &name, kinds, &script).with_context(|| format!("the load {name}"))?);
+        sum.add(&audit(&ground, (&name, args.minutes), kinds, &script).with_context(|| format!("the load {name}"))?);
         eprintln!("oracle: lockdep was asked at {} invocations so far", sum.invocations);
         if number > 0 && sum.invocations >= args.least {
             break;
@@ -110,13 +110,14 @@ fn at_hand(may_build: bool) -> Result<Kernel> {
 }
 
 /// One boot with one audit of `script`.
-fn audit(ground: &Ground<'_>, name: &str, kinds: &[&str], script: &str) -> Result<Oracle> {
+fn audit(ground: &Ground<'_>, (name, minutes): (&str, u32), kinds: &[&str], script: &str) -> Result<Oracle> {
     let out = ground.out.join(name);
     fs::create_dir_all(&out).with_context(|| format!("creating {}", out.display()))?;
     let scratch = Scratch::below(ground.out)?;
     let place = scratch.path().join("load");
     fs::write(&place, script).context("writing the load")?;
-    let mut vm = Vm::new(ground.kernel.clone(), &[&command(&format!("sh {SCRIPT_IN_GUEST}"))]);
+    let mut vm =
+        Vm::new(ground.kernel.clone(), &[&command(&format!("--for {}s -- sh {SCRIPT_IN_GUEST}", 60 * minutes))]);
     vm.filesystems = kinds.iter().map(ToString::to_string).collect();
     vm.modules = workload::modules(ground.kernel)?;
     vm.append = workload::KERNEL_WORDS.into();
@@ -124,7 +125,7 @@ fn audit(ground: &Ground<'_>, name: &str, kinds: &[&str], script: &str) -> Resul
     vm.files = files.map(|(host, guest)| (host.to_path_buf(), guest.to_owned())).to_vec();
     vm.files.extend(workload::files(scratch.path())?);
     vm.files.extend(package::files()?);
-    vm.timeout = TIMEOUT;
+    vm.timeout = Duration::from_secs(60 * u64::from(minutes)) + SLACK;
     vm.out = Some(out.clone());
     eprintln!("oracle: {name}: auditing {} with {}", ground.kernel.release, kinds.join(", "));
     let outcome = vm.run()?;
@@ -139,23 +140,27 @@ fn audit(ground: &Ground<'_>, name: &str, kinds: &[&str], script: &str) -> Resul
     Oracle::of(&report)
 }
 
-/// For one boot.
-const TIMEOUT: Duration = Duration::from_secs(3600);
+/// Beyond the audit itself: boot, attaching and collecting under emulation.
+const SLACK: Duration = Duration::from_secs(1200);
+/// More rounds of churn than there is time for.
+const ROUNDS: u32 = 1_000_000;
 
-/// The audit of `load` with the oracle on, mutexes tracked too. What it finds of rules is no matter of the oracle's.
+/// The audit of `load`, with what else `run` is to be told, with the oracle on, mutexes tracked too. What it finds of rules is no matter of the oracle's.
 pub(crate) fn command(load: &str) -> String {
     format!(
-        "vfs-audit run --oracle --track-mutexes --format json -o /out/{REPORT} --also table:/out/oracle.txt -- {load}; \
+        "vfs-audit run --oracle --track-mutexes --format json -o /out/{REPORT} --also table:/out/oracle.txt {load}; \
          code=$?; [ $code != 2 ] || exit $code"
     )
 }
 
-/// Many calls of few callbacks, on each file system.
-fn churn(kinds: &[&str], rounds: u32) -> String {
-    kinds.iter().fold(String::new(), |mut script, kind| {
-        let _ = writeln!(script, "load churn-{kind} vfs-workload churn /mnt/{kind} --rounds {rounds}");
+/// Many calls of few callbacks, on each file system at once, until the audit ends.
+fn churn(kinds: &[&str]) -> String {
+    let mut script = kinds.iter().fold(String::new(), |mut script, kind| {
+        let _ = writeln!(script, "load churn-{kind} vfs-workload churn /mnt/{kind} --rounds {ROUNDS} &");
         script
-    })
+    });
+    script.push_str("wait\n");
+    script
 }
 
 #[cfg(test)]
@@ -165,15 +170,15 @@ mod tests {
 
     #[test]
     fn a_run_that_could_not_begin_is_an_error_and_a_violation_is_not() {
-        let command = command("sh /load");
-        assert!(command.contains("--oracle") && command.contains("-- sh /load;"), "{command}");
+        let command = command("--for 7s -- sh /load");
+        assert!(command.contains("--oracle") && command.contains("--for 7s -- sh /load;"), "{command}");
         assert!(command.ends_with("[ $code != 2 ] || exit $code"), "{command}");
     }
 
     #[test]
     fn churn_is_a_load_for_each_file_system_and_says_how_it_ended() {
-        let script = first_line() + &churn(&["ext4", "xfs"], 7);
-        assert_eq!(script.lines().count(), 3, "{script}");
-        assert!(script.ends_with("load churn-xfs vfs-workload churn /mnt/xfs --rounds 7\n"), "{script}");
+        let script = first_line() + &churn(&["ext4", "xfs"]);
+        assert_eq!(script.lines().count(), 4, "{script}");
+        assert!(script.ends_with("load churn-xfs vfs-workload churn /mnt/xfs --rounds 1000000 &\nwait\n"), "{script}");
     }
 }

@@ -7,7 +7,7 @@ use crate::test::audits;
 use crate::test::cases::{Case, Evidence, Ready};
 
 /// Few file systems and rounds: `cargo xtask oracle` is the long form.
-const LOAD: &str = "sh -c 'for fs in ext4 tmpfs; do vfs-workload $fs /mnt/$fs || exit 97; \
+const LOAD: &str = "-- sh -c 'for fs in ext4 tmpfs; do vfs-workload $fs /mnt/$fs || exit 97; \
     vfs-workload churn /mnt/$fs --rounds 20 || exit 98; done'";
 /// Invocations at least: much less is a load that did not run.
 const INVOCATIONS_MIN: u64 = 10_000;
