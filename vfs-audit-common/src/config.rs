@@ -45,3 +45,31 @@ pub struct KernelOffsets {
     /// Number in BTF of a struct that begins with a 64-bit integer, for reads by `bpf_rdonly_cast`; 0 = read by helper.
     pub cast_type: u32,
 }
+
+/// Where lockdep keeps what a task holds; the struct is the eBPF object's read-only `LOCKDEP`, all zero when it is not asked.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LockdepOffsets {
+    /// Address of `rcu_lock_map`.
+    pub rcu_lock_map: u64,
+    /// `task_struct.held_locks`; 0 = lockdep is not asked.
+    pub task_held_locks: u32,
+    /// `task_struct.lockdep_depth`.
+    pub task_lockdep_depth: u32,
+    /// `task_struct.lockdep_recursion`: not 0 = lockdep notes nothing of this task.
+    pub task_lockdep_recursion: u32,
+    /// Bytes of a `struct held_lock`.
+    pub held_bytes: u32,
+    /// `held_lock.instance`.
+    pub held_instance: u32,
+    /// The 32 bits of a `held_lock` that have `read` among them.
+    pub held_bits: u32,
+    /// First bit of `held_lock.read` there.
+    pub read_shift: u32,
+    /// `rw_semaphore.dep_map`.
+    pub rwsem_map: u32,
+    /// `mutex.dep_map`.
+    pub mutex_map: u32,
+    /// `raw_spinlock.dep_map`, which is that of a `spinlock_t`.
+    pub spin_map: u32,
+}

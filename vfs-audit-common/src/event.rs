@@ -1,7 +1,8 @@
 //! What comes up: the key that folds equal invocations, the first-sight event, the held-lock table.
 
 use crate::{
-    HELD_LOCKS_MAX, NAME_BYTES, ROLES_MAX, SB_ID_BYTES, SLOTS_MAX, STACK_DEPTH_MAX, WATCH_OBJECTS_MAX, WATCHED_MAX,
+    HELD_LOCKS_MAX, NAME_BYTES, ROLES_MAX, SB_ID_BYTES, SLOT_LOCKDEP_MASK, SLOTS_MAX, STACK_DEPTH_MAX,
+    WATCH_OBJECTS_MAX, WATCHED_MAX,
 };
 
 /// Event kind: the first invocation of a key.
@@ -30,6 +31,15 @@ pub struct ObservationKey {
     pub sb: u64,
     /// Lock slots, each a byte of [`crate::lock_state`].
     pub slots: [u8; SLOTS_MAX],
+}
+
+impl ObservationKey {
+    /// The key as it is where lockdep is not asked.
+    #[must_use]
+    pub fn without_lockdep(mut self) -> Self {
+        self.slots.iter_mut().for_each(|slot| *slot &= !SLOT_LOCKDEP_MASK);
+        self
+    }
 }
 
 /// A key that is counted at its place in a per-CPU array, without a look into the table of all keys.

@@ -3,8 +3,8 @@
 use core::mem::{offset_of, size_of};
 
 use crate::{
-    Control, CountedKey, Event, FlagReader, HeldLock, HookPlace, HookPlan, ObservationKey, OrderReader, Pending,
-    RoleReader, SlotReader, TaskLocks, WatchFrame, WatchReader,
+    Control, CountedKey, Event, FlagReader, HeldLock, HookPlace, HookPlan, LockdepOffsets, ObservationKey, OrderReader,
+    Pending, RoleReader, SlotReader, TaskLocks, WatchFrame, WatchReader,
 };
 
 const _: () = {
@@ -19,6 +19,7 @@ const _: () = {
     assert!(size_of::<HookPlace>() == 16);
     assert!(size_of::<CountedKey>() == 16 + 40);
     assert!(size_of::<Control>() == 64);
+    assert!(size_of::<LockdepOffsets>() == 8 + 10 * 4);
     assert!(size_of::<HeldLock>() == 24);
     assert!(size_of::<WatchFrame>() == 16 + 8 + 24 + 24 + 48 + 32);
     assert!(size_of::<Pending>() == 40 + 16);
@@ -48,6 +49,7 @@ mod pod {
         crate::ObservationKey,
         crate::TaskLocks,
         crate::KernelOffsets,
+        crate::LockdepOffsets,
         crate::CountedKey,
         crate::Control,
         crate::Pending,

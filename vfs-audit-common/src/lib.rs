@@ -11,13 +11,14 @@ mod lock_state;
 mod loss;
 mod plan;
 
-pub use config::KernelOffsets;
+pub use config::{KernelOffsets, LockdepOffsets};
 pub use event::{
     CONTEXT_UNKNOWN, COUNTED_KEY_READY, ContextBase, Control, CountedKey, EVENT_OBSERVATION, EVENT_SLEEP, Event,
     HeldLock, ObservationKey, Pending, TaskLocks, WatchFrame,
 };
 pub use lock_state::{
-    ModeBits, SLOT_ABSENT, SLOT_TRACKED_EXCLUSIVE, SLOT_TRACKED_MASK, SLOT_TRACKED_NONE, SLOT_TRACKED_SHARED,
+    ModeBits, SLOT_ABSENT, SLOT_LOCKDEP_EXCLUSIVE, SLOT_LOCKDEP_MASK, SLOT_LOCKDEP_NONE, SLOT_LOCKDEP_SHARED,
+    SLOT_LOCKDEP_UNASKED, SLOT_TRACKED_EXCLUSIVE, SLOT_TRACKED_MASK, SLOT_TRACKED_NONE, SLOT_TRACKED_SHARED,
     SLOT_UNTRACKED, SLOT_WORD_FREE, SLOT_WORD_MASK, SLOT_WORD_OTHER, SLOT_WORD_READERS, SLOT_WORD_SELF,
     SLOT_WORD_TAKEN, SLOT_WORD_UNREAD,
 };
@@ -33,7 +34,7 @@ pub use plan::{
 };
 
 /// Version of this layout; the daemon refuses an eBPF object that carries another.
-pub const WIRE_VERSION: u32 = 2;
+pub const WIRE_VERSION: u32 = 3;
 /// Helper number that stands for the kernel function `bpf_rdonly_cast` until the loader puts that function's number in its
 /// place; no kernel has so many helpers.
 pub const CAST_CALL: i32 = 0x7ff1;

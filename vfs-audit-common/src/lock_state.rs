@@ -31,6 +31,17 @@ pub const SLOT_TRACKED_EXCLUSIVE: u8 = 0x20;
 /// Locks of this kind are not tracked in this run.
 pub const SLOT_UNTRACKED: u8 = 0x30;
 
+/// Bits of a slot byte that hold what lockdep says of this lock and the task, where it was asked.
+pub const SLOT_LOCKDEP_MASK: u8 = 0xc0;
+/// Lockdep was not asked, or does not know locks of this kind.
+pub const SLOT_LOCKDEP_UNASKED: u8 = 0x00;
+/// The task does not hold it.
+pub const SLOT_LOCKDEP_NONE: u8 = 0x40;
+/// The task holds it shared.
+pub const SLOT_LOCKDEP_SHARED: u8 = 0x80;
+/// The task holds it exclusive.
+pub const SLOT_LOCKDEP_EXCLUSIVE: u8 = 0xc0;
+
 /// Mode of a held lock on the wire; that of a lock which one task alone can hold says how its word names the holder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]

@@ -19,6 +19,7 @@ use crate::{
     context::{self, Context},
     event,
     facts::{self, Args},
+    lockdep,
     maps::{COUNTED, COUNTS, DIRECT, HOOK_PLACES, HOOKS, PLANS, THROUGH_TABLE, count, enabled, lose},
     memory::{exchange, fast_u64},
     task, watch,
@@ -153,6 +154,8 @@ fn bump(counters: &PerCpuArray<u64>, hook: u32) {
 
 #[inline(always)]
 fn observe<C: EbpfContext>(ctx: &C, seen: &Invocation, (control, task, locks): Wanted) {
+    // Verifier: ahead of all that has more than one way.
+    let lockdep = lockdep::look(task);
     let Some(plan) = PLANS.get(seen.hook) else { return lose(Loss::PlanMissing) };
     // SAFETY: a live map value of the current task.
     let table = unsafe {
@@ -165,7 +168,8 @@ fn observe<C: EbpfContext>(ctx: &C, seen: &Invocation, (control, task, locks): W
     if plan.is_shared != 0 {
         bump(&THROUGH_TABLE, seen.hook);
     }
-    let context = Context { control, task, processor_flags: seen.processor_flags, stack_pointer: seen.stack_pointer };
+    let (processor_flags, stack_pointer) = (seen.processor_flags, seen.stack_pointer);
+    let context = Context { control, task, processor_flags, stack_pointer, lockdep };
     // SAFETY: as above.
     let (key, is_borrowed) = unsafe {
         let mut key = read(plan, seen, locks, &context, facts::table_of_key(plan, table));
@@ -173,6 +177,7 @@ fn observe<C: EbpfContext>(ctx: &C, seen: &Invocation, (control, task, locks): W
         let is_borrowed = context::is_on_another_stack(seen.stack_pointer, locks);
         if is_borrowed {
             key.history_complete = 0;
+            lockdep::forget_answers(&mut key.slots);
         }
         (key, is_borrowed)
     };

@@ -29,6 +29,8 @@ pub(crate) struct Context {
     pub(crate) processor_flags: u64,
     /// Stack pointer at the entry.
     pub(crate) stack_pointer: u64,
+    /// Number of the look at lockdep's table, see [`crate::lockdep`]; 0 = none.
+    pub(crate) lockdep: u64,
 }
 
 /// [`ATOMIC`] and [`INTERRUPT`], what probing itself adds left out.

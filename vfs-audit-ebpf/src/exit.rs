@@ -13,6 +13,7 @@ use crate::{
     context::Context,
     event,
     facts::{self, Args, ERRORS_FROM, NO, Surroundings, UNREAD, YES},
+    lockdep,
     maps::{PENDING, PLANS, lose, offset},
     memory::fast_u64,
     words,
@@ -152,7 +153,11 @@ unsafe fn slots(plan: &HookPlan, locks: *mut TaskLocks, context: &Context) -> u6
             break;
         }
         // SAFETY: by the caller; the index is below the array's size.
-        let state = unsafe { facts::slot(&plan.exit_slots[index], locks, context, &raw mut (*locks).words[index]) };
+        let state = unsafe {
+            let reader = &plan.exit_slots[index];
+            let state = facts::slot(reader, locks, context, &raw mut (*locks).words[index]);
+            lockdep::with_answer(reader, state, locks, context)
+        };
         states |= u64::from(state) << (8 * index);
     }
     states
@@ -192,11 +197,12 @@ pub(crate) unsafe fn observe<C: EbpfContext>(
 ) {
     // SAFETY: by the caller.
     unsafe {
+        let lockdep = lockdep::look(task);
         let hook = (*frame).hook;
         let Some(plan) = PLANS.get(hook) else { return lose(Loss::PlanMissing) };
         let a = &(*frame).args;
         let args: Args = [a[0], a[1], a[2], a[3], a[4], a[5], result, 0];
-        let context = Context { control, task, processor_flags: 0, stack_pointer: (*frame).stack_pointer };
+        let context = Context { control, task, processor_flags: 0, stack_pointer: (*frame).stack_pointer, lockdep };
         facts::roles::<ROLES_MAX>(plan, &args, locks, true);
         (*locks).pending = 0;
         let exit = Exit { args, frame, context: &context };

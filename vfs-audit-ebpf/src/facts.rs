@@ -13,7 +13,7 @@ use vfs_audit_common::{
 
 use crate::{
     context::{self, Context},
-    held,
+    held, lockdep,
     maps::{count, offset},
     memory::fast_u64,
     watch, words,
@@ -349,7 +349,11 @@ pub(crate) unsafe fn slots<const MOST: usize>(plan: &HookPlan, locks: *mut TaskL
             break;
         }
         // SAFETY: by the caller; the index is below the array's size.
-        let state = unsafe { slot(&plan.slots[index], locks, context, &raw mut (*locks).words[index]) };
+        let state = unsafe {
+            let reader = &plan.slots[index];
+            let state = slot(reader, locks, context, &raw mut (*locks).words[index]);
+            lockdep::with_answer(reader, state, locks, context)
+        };
         states |= u64::from(state) << (8 * index);
     }
     states

@@ -45,7 +45,7 @@ unsafe fn observe(ctx: &FEntryContext, control: &'static Control, scratch: *mut 
             return;
         }
         let sb = facts::object(plan, &plan.sb, &args, scratch);
-        let context = Context { control, task: task::current(), processor_flags: u64::MAX, stack_pointer };
+        let context = Context { control, task: task::current(), processor_flags: u64::MAX, stack_pointer, lockdep: 0 };
         let key = ObservationKey {
             hook: hook as u16,
             history_complete: 0,

@@ -2,7 +2,8 @@
 //!
 //! `locks` keeps each task's held-lock table, `callback` and `facts` (with `words` and `context`) fold an invocation into a
 //! key, `event` ships the first of each key, `interrupt` does so for what interrupts call, `watch` follows callbacks to their exit and sees sleeps inside them, `function`
-//! what else they call, `task` knows whose history is complete, `peek` reads kernel memory for the daemon.
+//! what else they call, `task` knows whose history is complete, `peek` reads kernel memory for the daemon, `lockdep` asks the
+//! kernel's own table of held locks, as a test of all that.
 #![no_std]
 #![no_main]
 #![feature(asm_experimental_arch)]
@@ -15,6 +16,7 @@ mod facts;
 mod function;
 mod held;
 mod interrupt;
+mod lockdep;
 mod locks;
 mod maps;
 mod memory;

@@ -7,8 +7,8 @@ use aya_ebpf::{
 };
 use vfs_audit_common::{
     COUNTED_KEYS, ContextBase, Control, CountedKey, EVENT_RING_BYTES, FUNCTIONS_MAX, HOOK_PLACES_LEN, HOOKS_MAX,
-    HookPlace, HookPlan, KEYS_MAX, KernelOffsets, LOSS_CAUSES, Loss, ObservationKey, PEEK_BYTES, PENDING_MAX, Pending,
-    STATS_LEN, Stat, TASK_SLOTS, TASKS_ASIDE_MAX, TaskLocks, WIRE_VERSION,
+    HookPlace, HookPlan, KEYS_MAX, KernelOffsets, LOSS_CAUSES, LockdepOffsets, Loss, ObservationKey, PEEK_BYTES,
+    PENDING_MAX, Pending, STATS_LEN, Stat, TASK_SLOTS, TASKS_ASIDE_MAX, TaskLocks, WIRE_VERSION,
 };
 
 /// Held-lock tables, each at the place that a hash of the task's address says: an array costs a tenth of a hash map.
@@ -99,6 +99,21 @@ pub(crate) static OFFSETS: KernelOffsets = KernelOffsets {
     buffer_lock_bit: 0,
     thread_size: 0,
     cast_type: 0,
+};
+/// Set by the daemon before load where lockdep is to be asked; see [`LockdepOffsets`].
+#[unsafe(no_mangle)]
+pub(crate) static LOCKDEP: LockdepOffsets = LockdepOffsets {
+    rcu_lock_map: 0,
+    task_held_locks: 0,
+    task_lockdep_depth: 0,
+    task_lockdep_recursion: 0,
+    held_bytes: 0,
+    held_instance: 0,
+    held_bits: 0,
+    read_shift: 0,
+    rwsem_map: 0,
+    mutex_map: 0,
+    spin_map: 0,
 };
 /// The layout this object was built with; the daemon compares.
 #[unsafe(link_section = ".rodata.wire")]

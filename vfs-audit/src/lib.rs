@@ -12,6 +12,7 @@ pub mod kernel;
 #[cfg(test)]
 mod mutation;
 pub mod observation;
+pub mod oracle;
 pub mod recording;
 pub mod reference;
 pub mod report;

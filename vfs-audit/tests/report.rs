@@ -9,6 +9,7 @@ mod schema;
 
 use vfs_audit::checker::Findings;
 use vfs_audit::observation::{Observation, Point, Route};
+use vfs_audit::oracle::OracleReport;
 use vfs_audit::report::baseline::Baseline;
 use vfs_audit::report::date::Date;
 use vfs_audit::report::{
@@ -202,7 +203,7 @@ fn kernel_addresses_leave_only_when_asked_for() {
     let mut shown = sample::report();
     shown.redact(Addresses::Shown);
     let shown = render_json(&shown).unwrap();
-    assert_eq!(shown.matches("0xffffffff").count(), 3);
+    assert_eq!(shown.matches("0xffffffff").count(), 4);
     let hidden = concluded(&[]);
     for text in every_form(&hidden) {
         assert!(!text.contains("0xffff"), "{text}");
@@ -223,7 +224,18 @@ fn each_kind_of_missing_evidence_makes_a_clean_run_incomplete() {
     silent.findings.invocations.clear();
     let mut suspicious = clean();
     suspicious.findings.suspected = sample::report().findings.suspected;
+    let asked = OracleReport { invocations: 9, ..OracleReport::default() };
+    let with = |oracle| Report { oracle: Some(oracle), ..clean() };
     for (mut report, reason) in [
+        (
+            with(OracleReport { disagreed: 2, ..asked.clone() }),
+            "lockdep says something else of locks that this tool claims to know: 2 times",
+        ),
+        (
+            with(OracleReport { lockdep_off: true, ..asked }),
+            "lockdep has switched itself off during the run: what it said since is worth nothing",
+        ),
+        (with(OracleReport::default()), "lockdep was asked at no invocation"),
         (lossy, "something was lost: 3 (event_ring_full 3)"),
         (hookless, "hooks that failed: 1"),
         (silent, "nothing was observed: no invocation reached the checker"),

@@ -120,8 +120,10 @@ impl std::error::Error for NotAtHand {}
 /// An unknown series, a kernel that cannot be fetched and is not in the cache, or [`NotAtHand`].
 pub fn fetch(name: &str) -> Result<Kernel> {
     if name == LOCKDEP {
-        let path = workspace::root().join(LOCKDEP_IMAGE);
-        return if path.is_file() { from_file(&path) } else { Err(NotAtHand { path }.into()) };
+        let given = lockdep_at_hand();
+        let places = [given.clone(), lockdep_in_cache()?];
+        let place = places.iter().find(|path| path.is_file());
+        return place.map_or_else(|| Err(NotAtHand { path: given }.into()), |path| from_file(path));
     }
     let series = series(name)?;
     let directory = workspace::cache_dir()?.join("kernels").join(name);
@@ -138,6 +140,19 @@ pub fn fetch(name: &str) -> Result<Kernel> {
         }
         (Err(error), None) => Err(error.context(format!("fetching kernel {name}"))),
     }
+}
+
+/// Where the kernel with lockdep is looked for first.
+pub(crate) fn lockdep_at_hand() -> PathBuf {
+    workspace::root().join(LOCKDEP_IMAGE)
+}
+
+/// Where it lies once it was built (`cargo xtask oracle --build`).
+///
+/// # Errors
+/// There is no cache.
+pub(crate) fn lockdep_in_cache() -> Result<PathBuf> {
+    Ok(workspace::cache_dir()?.join("kernels").join(LOCKDEP).join("vmlinuz"))
 }
 
 /// A kernel given as a file, everything built in.

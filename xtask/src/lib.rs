@@ -13,6 +13,7 @@ pub mod kernels;
 pub mod limits;
 mod load;
 mod natural_order;
+pub mod oracle;
 pub mod process;
 pub mod setup;
 pub mod stress;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use xtask::{audit, bench, build, coverage, deps, fuzz, limits, setup, stress, test, vm};
+use xtask::{audit, bench, build, coverage, deps, fuzz, limits, oracle, setup, stress, test, vm};
 
 /// Set-up, build, VM harness, audit and test of vfs-audit.
 #[derive(Debug, Parser)]
@@ -31,6 +31,8 @@ enum Task {
     Coverage(coverage::Args),
     /// Audit each kernel and file system under the load of stress-ng.
     Stress(stress::Args),
+    /// Compare what the tool says of each lock with lockdep, on a kernel that has it.
+    Oracle(oracle::Args),
     /// Run a command in a VM on a kernel of Debian's, or your own.
     Vm(vm::Args),
     /// Fuzz the parsers of what strangers send, each for a bounded time.
@@ -69,6 +71,7 @@ fn perform(task: Task) -> Result<i32> {
         Task::Bench(args) => bench::run(&args),
         Task::Coverage(args) => coverage::run(&args),
         Task::Stress(args) => stress::run(&args),
+        Task::Oracle(args) => oracle::run(&args),
         Task::Vm(args) => vm::run(&args),
         Task::Fuzz(args) => fuzz::run(&args),
         Task::Deps(args) => deps::run(&args),

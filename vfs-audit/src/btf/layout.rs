@@ -90,6 +90,12 @@ impl Btf {
         Ok(offset)
     }
 
+    /// First bit of bit field `name` in struct `owner`, itself no member of an anonymous one.
+    pub fn first_bit_of(&self, owner: &str, name: &str) -> Option<u32> {
+        let TypeKind::Struct(_, members) = self.kind(self.struct_named(owner)?) else { return None };
+        members.iter().find(|member| member.name == name).map(|member| member.bit_offset)
+    }
+
     /// Size in bytes of struct `name`.
     pub fn size_of(&self, name: &str) -> Option<u32> {
         let TypeKind::Struct(size, _) = self.kind(self.struct_named(name)?) else { return None };

@@ -65,6 +65,9 @@ pub enum Command {
 /// `run`.
 #[derive(Clone, Debug, Args)]
 pub struct RunArgs {
+    /// Compare every lock that is read with what lockdep says of it: a test of this tool, for kernels with CONFIG_PROVE_LOCKING
+    #[arg(long, help_heading = "Advanced")]
+    pub oracle: bool,
     #[command(flatten)]
     #[expect(missing_docs, reason = "a doc comment here would stand in the help")]
     pub live: LiveFilters,

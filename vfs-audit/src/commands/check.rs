@@ -66,6 +66,7 @@ fn check(args: &CheckArgs, opened: Vec<Opened>, header: Header, catalogue: &Cata
         tracker: sum.tracker,
         invocations_by_fs: sum.invocations_by_fs,
         timing: None,
+        oracle: None,
         baseline: None,
         incomplete: sum.incomplete,
     })

@@ -53,7 +53,21 @@ pub(super) fn kernel() -> anyhow::Result<KernelRelease> {
     KernelRelease::running().context("asking the kernel for its name")
 }
 
-/// Finds out what is to be hooked; `everything`: locks that no rule demands are read too.
+/// What is read beyond what the rules demand.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Beyond {
+    /// Locks that no rule demands.
+    pub(super) everything: bool,
+    /// What lockdep says of each lock.
+    pub(super) oracle: bool,
+}
+
+impl Beyond {
+    /// All that a later check may ask for.
+    pub(super) const EVERYTHING: Self = Self { everything: true, oracle: false };
+}
+
+/// Finds out what is to be hooked.
 ///
 /// # Errors
 /// This kernel, or our rights on it, do not allow it; with what to do.
@@ -61,13 +75,15 @@ pub(super) fn prepare(
     catalogue: &Catalogue,
     filters: &Filters,
     live: &LiveFilters,
-    everything: bool,
+    beyond: Beyond,
 ) -> anyhow::Result<Session> {
     let wanted = Wanted {
         fs: filters.fs.clone(),
         op: filters.op.clone(),
         devices: mounts::devices(&live.mount)?,
-        everything,
+        // What lockdep is asked for are the locks that are read: the more, the better a test.
+        everything: beyond.everything || beyond.oracle,
+        oracle: beyond.oracle,
         track_mutexes: live.track_mutexes,
         count_programs: live.program_stats,
         sizes: Sizes { keys: live.keys, ring_bytes: live.ring },
@@ -86,6 +102,9 @@ pub(super) fn advise(error: TracerError) -> Advice {
     let hint = match &error {
         TracerError::Btf(_) => "boot a kernel built with CONFIG_DEBUG_INFO_BTF=y (distribution kernels are)",
         TracerError::Kernel(_) => "`vfs-audit doctor` says what this kernel offers",
+        TracerError::Lockdep(_) => {
+            "--oracle is for kernels built with CONFIG_PROVE_LOCKING=y; `cargo xtask oracle` boots one"
+        }
         TracerError::Symbols(_) => "sysctl kernel.kptr_restrict=1 shows root the addresses",
         TracerError::Object(ObjectError::NotBuiltIn) => "`cargo xtask build` builds target/release/vfs-audit",
         TracerError::Object(_) | TracerError::Map(_) | TracerError::Peek(_) => {

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt::Write as _};
 use super::{
     Exit,
     args::{ListFormat, ProbesArgs},
-    live,
+    live::{self, Beyond},
     output::{self, print, print_json},
     rights, selection,
 };
@@ -20,7 +20,7 @@ pub fn run(args: &ProbesArgs) -> anyhow::Result<Exit> {
     let kernel = live::kernel()?;
     let catalogue = selection::catalogue(&args.rules, &kernel.release)?;
     selection::prove(&catalogue, &args.filters, &[])?;
-    let session = live::prepare(&catalogue, &args.filters, &args.live, true)?;
+    let session = live::prepare(&catalogue, &args.filters, &args.live, Beyond::EVERYTHING)?;
     let rows = live::hook_statuses(&session, &BTreeMap::new());
     let addresses = output::addresses(args.addresses);
     match args.format {

@@ -234,6 +234,7 @@ fn report(args: &ReferenceArgs, catalogue: &Catalogue, run: Run) -> Report {
         tracker,
         invocations_by_fs,
         timing: None,
+        oracle: None,
         baseline: None,
         incomplete: run.faults.iter().map(ToString::to_string).collect(),
     }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs::File, path::Path, time::Instant};
 use super::{
     Advice, Exit,
     args::{Filters, RecordArgs, RunArgs},
-    live::{self, Outcome},
+    live::{self, Beyond, Outcome},
     note,
     output::{self, Conclusion},
     rights, selection,
@@ -13,6 +13,7 @@ use super::{
 use crate::{
     checker::{Checker, Findings, Options},
     observation::Point,
+    oracle::OracleReport,
     recording::{self, End, Header, Writer},
     report::{Addresses, ByFileSystem, HookState, HookStatus, Report, Source},
     rules::{Catalogue, Op, Table},
@@ -33,7 +34,8 @@ pub fn run(args: &RunArgs) -> anyhow::Result<Exit> {
     let kernel = live::kernel()?;
     let catalogue = selection::catalogue(&args.rules, &kernel.release)?;
     selection::prove(&catalogue, &args.filters, &args.judging.require)?;
-    let mut session = live::prepare(&catalogue, &args.filters, &args.live, args.judging.strict)?;
+    let beyond = Beyond { everything: args.judging.strict, oracle: args.oracle };
+    let mut session = live::prepare(&catalogue, &args.filters, &args.live, beyond)?;
     let conclusion = conclusion.open()?;
     let mut outcome = live::observe(&mut session, &catalogue, &args.live, &args.extent, began)?;
     let options = Options { strict: args.judging.strict, missing: session.plans().unreadable.clone() };
@@ -50,6 +52,7 @@ pub fn run(args: &RunArgs) -> anyhow::Result<Exit> {
     outcome.hooks.extend(unplanned(&catalogue, session.plans()));
     let kernel = live::kernel_info(&kernel, &catalogue, &session);
     session.detach();
+    let oracle = outcome.brought.compared.as_ref().map(OracleReport::of);
     conclusion.conclude(Report {
         tool_version: env!("CARGO_PKG_VERSION").to_owned(),
         kernel,
@@ -63,6 +66,7 @@ pub fn run(args: &RunArgs) -> anyhow::Result<Exit> {
         tracker: outcome.tracker,
         invocations_by_fs,
         timing: Some(outcome.timing),
+        oracle,
         baseline: None,
         incomplete: outcome.incomplete,
     })
@@ -106,7 +110,7 @@ pub fn record(args: &RecordArgs) -> anyhow::Result<Exit> {
     selection::prove(&catalogue, &args.filters, &[])?;
     // Before the run: a file that cannot be made must not cost the run.
     let file = create(&args.file)?;
-    let mut session = live::prepare(&catalogue, &args.filters, &args.live, true)?;
+    let mut session = live::prepare(&catalogue, &args.filters, &args.live, Beyond::EVERYTHING)?;
     let mut outcome = live::observe(&mut session, &catalogue, &args.live, &args.extent, began)?;
     count_hooks(&mut outcome);
     let header = Header {

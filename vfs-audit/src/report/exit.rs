@@ -81,6 +81,7 @@ impl Report {
         reasons.extend(self.losses());
         reasons.extend(self.failed_hooks());
         reasons.extend(self.open_suspicions());
+        reasons.extend(self.refuted());
         reasons.extend(self.ungrouped());
         reasons.extend(terms.require.iter().flat_map(|pattern| undecided(&self.findings.rules, pattern)));
         self.incomplete = reasons;
@@ -105,6 +106,23 @@ impl Report {
     fn ungrouped(&self) -> Option<String> {
         let ungrouped = self.findings.ungrouped;
         (ungrouped > 0).then(|| format!("invocations for which the lists of this report had no room left: {ungrouped}"))
+    }
+
+    /// What the tool calls certain and lockdep denies: then no verdict of the run is.
+    fn refuted(&self) -> Vec<String> {
+        let Some(oracle) = &self.oracle else { return Vec::new() };
+        let mut reasons = Vec::new();
+        if oracle.disagreed > 0 {
+            let count = oracle.disagreed;
+            reasons.push(format!("lockdep says something else of locks that this tool claims to know: {count} times"));
+        }
+        if oracle.lockdep_off {
+            reasons
+                .push("lockdep has switched itself off during the run: what it said since is worth nothing".to_owned());
+        } else if oracle.invocations == 0 {
+            reasons.push("lockdep was asked at no invocation".to_owned());
+        }
+        reasons
     }
 
     fn open_suspicions(&self) -> Option<String> {

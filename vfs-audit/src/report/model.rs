@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::Addresses;
 use crate::checker::{Findings, Violation};
 use crate::observation::{Observation, Point, Route};
+use crate::oracle::OracleReport;
 
 /// Version of the JSON form.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -221,6 +222,8 @@ pub struct Report {
     pub invocations_by_fs: ByFileSystem,
     /// How long the probes took; nothing for a report that is not of a live run.
     pub timing: Option<Timing>,
+    /// How often lockdep said the same, when it was asked.
+    pub oracle: Option<OracleReport>,
     /// The baseline that was applied, and what it knew.
     pub baseline: Option<BaselineUse>,
     /// Why the run is incomplete (exit code 3); empty when it is not. [`Report::conclude`] adds to what is there.
@@ -258,6 +261,9 @@ impl Report {
         for hook in &mut self.hooks {
             addresses.apply_to(&mut hook.callback);
             addresses.apply_to(&mut hook.reason);
+        }
+        if let Some(oracle) = &mut self.oracle {
+            oracle.redact(addresses);
         }
         self.incomplete.iter_mut().for_each(|reason| addresses.apply_to(reason));
     }

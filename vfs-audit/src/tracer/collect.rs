@@ -17,12 +17,25 @@ use super::{
     sys,
     tail_call::TailCalls,
 };
-use crate::{kernel::Peek, observation::Observation};
+use crate::{
+    kernel::Peek,
+    observation::Observation,
+    oracle::{Answer, Compared},
+};
 
 /// Runs of lock primitives' programs that the kernel may skip before what tasks hold by their tables alone counts as suspected
 /// only. The marks on tasks that run while a program waits catch nearly all of them: in a run under stress-ng on 7.3, one of
 /// 20,331 was left that made a lookup look unlocked.
 const SKIPPED_AND_TOLD_MAX: u64 = 1000;
+
+/// Adds what lockdep said at the invocations of `key`.
+fn compare(compared: &mut Compared, decoder: &Decoder<'_>, key: &ObservationKey, count: u64) {
+    let Some((fs, comparisons)) = decoder.comparisons(key, count) else { return };
+    if comparisons.iter().any(|comparison| matches!(comparison.answer, Answer::Holds(_))) {
+        *compared.invocations.entry(fs).or_default() += count;
+    }
+    compared.comparisons.extend(comparisons);
+}
 
 impl Session {
     /// Stops observing and brings back what was seen.
@@ -51,7 +64,7 @@ impl Session {
         let known = Known { history: is_told && self.silent.is_empty(), context: self.context_known };
         let ended = self.wait_for_pending()?;
         let keys = self.keys()?;
-        let observations = self.observations(&keys, &ended, known)?;
+        let (observations, compared) = self.observations(&keys, &ended, known)?;
         let mut direct = BTreeMap::new();
         for number in 0..self.hooks.hooks.len() {
             let count = self.counter("DIRECT", number)?;
@@ -66,6 +79,7 @@ impl Session {
             stats: self.stats()?,
             direct,
             missed,
+            compared,
             programs: figures,
         })
     }
@@ -93,7 +107,7 @@ impl Session {
         keys: &BTreeMap<ObservationKey, u64>,
         ended: &Ended,
         known: Known,
-    ) -> Result<Vec<Observation>, TracerError> {
+    ) -> Result<(Vec<Observation>, Option<Compared>), TracerError> {
         let peek = Peek::new(&self.object.ebpf)?;
         let superblocks = &self.live.superblocks;
         let tail_calls = TailCalls::find(&self.hooks.hooks, (&peek, &self.symbols), keys.keys());
@@ -108,8 +122,16 @@ impl Session {
             self.wanted.devices.is_empty()
                 || superblocks.get(&key.sb).is_some_and(|sb| self.wanted.devices.contains(&sb.device))
         };
+        let compared = self.lockdep.map(|lockdep| {
+            let mut compared = Compared { is_lockdep_off: lockdep.is_off(&peek), ..Compared::default() };
+            let keys = keys.iter().filter(|(key, _)| is_wanted(key));
+            keys.for_each(|(key, count)| compare(&mut compared, &decoder, key, *count));
+            compared
+        });
+        let mut plain: BTreeMap<ObservationKey, u64> = BTreeMap::new();
+        keys.iter().for_each(|(key, count)| *plain.entry(key.without_lockdep()).or_default() += count);
         let mut observations = Vec::new();
-        for (key, count) in keys.iter().filter(|(key, _)| is_wanted(key)) {
+        for (key, count) in plain.iter().filter(|(key, _)| is_wanted(key)) {
             let Some(plan) = self.hooks.hooks.get(usize::from(key.hook)).map(|hook| &self.plans.ops[hook.plans[0]])
             else {
                 continue;
@@ -119,7 +141,7 @@ impl Session {
             }
             observations.extend(decoder.exits_without_probe(key, *count));
         }
-        Ok(observations)
+        Ok((observations, compared))
     }
 
     /// Looks at the pages that were still locked when their callback returned, and forgets those that are not any more.

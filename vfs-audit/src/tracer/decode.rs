@@ -28,7 +28,10 @@ use crate::{
 /// Events by what they are of.
 #[derive(Default)]
 pub(super) struct Events {
+    /// By the key without lockdep's answers.
     first: HashMap<ObservationKey, Box<Event>>,
+    /// By the key with them, where lockdep is asked.
+    answered: HashMap<ObservationKey, Box<Event>>,
     sleeps: HashMap<u32, Vec<Event>>,
     /// Records of another size or version than ours.
     pub unknown: u64,
@@ -48,14 +51,24 @@ impl Events {
         } else if event.kind == EVENT_SLEEP {
             self.sleeps.entry(event.key.hook.into()).or_default().push(*event);
         } else {
-            self.first.entry(event.key).or_insert(event);
+            let key = event.key.without_lockdep();
+            if key != event.key {
+                self.answered.entry(event.key).or_insert_with(|| event.clone());
+            }
+            self.first.entry(key).or_insert(event);
         }
     }
 
     /// Forgets everything so far.
     pub(super) fn clear(&mut self) {
         self.first.clear();
+        self.answered.clear();
         self.sleeps.clear();
+    }
+
+    /// The first invocation of `key`, which has lockdep's answers, when its event arrived.
+    pub(super) fn answered(&self, key: &ObservationKey) -> Option<&Event> {
+        self.answered.get(key).map(AsRef::as_ref)
     }
 
     /// The first invocation of `key`, when its event arrived.
@@ -97,7 +110,7 @@ pub(super) struct Decoder<'a> {
     calls: RefCell<HashMap<u64, Call>>,
 }
 
-fn name(bytes: &[u8]) -> String {
+pub(super) fn name(bytes: &[u8]) -> String {
     let end = bytes.iter().position(|b| *b == 0).unwrap_or(bytes.len());
     String::from_utf8_lossy(&bytes[..end]).into_owned()
 }
@@ -181,7 +194,7 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    fn superblock(&self, key: &ObservationKey, event: Option<&Event>, hook: &Hook) -> (String, String) {
+    pub(super) fn superblock(&self, key: &ObservationKey, event: Option<&Event>, hook: &Hook) -> (String, String) {
         if key.sb == 0 {
             // The op is called without one; a table that one type alone has tells as much.
             let mut types = hook.fs.iter();
@@ -198,7 +211,7 @@ impl<'a> Decoder<'a> {
         self.symbols.resolve(address).map_or_else(|| "?".to_owned(), |symbol| symbol.to_string())
     }
 
-    fn stack(&self, event: &Event) -> Vec<String> {
+    pub(super) fn stack(&self, event: &Event) -> Vec<String> {
         let frames = usize::try_from(event.stack_bytes).unwrap_or(0) / 8;
         // Programs and trampolines, ours among them, are no part of what happened.
         let is_program = |address: &&u64| self.symbols.resolve(**address).is_some_and(|symbol| symbol.module == "bpf");
@@ -352,7 +365,7 @@ fn is_told_apart(plan: &OpPlan, facts: &BTreeMap<String, bool>) -> bool {
 }
 
 /// A slot byte's meaning.
-fn reading(state: u8) -> LockReading {
+pub(super) fn reading(state: u8) -> LockReading {
     let word = match state & SLOT_WORD_MASK {
         SLOT_ABSENT => return LockReading::NoObject,
         SLOT_WORD_FREE => Word::Free,

@@ -67,6 +67,8 @@ pub struct Wanted {
     pub track_mutexes: bool,
     /// Room in the kernel side's tables.
     pub sizes: Sizes,
+    /// Whether every lock is compared with what lockdep says of it.
+    pub oracle: bool,
     /// Whether the kernel shall count what our programs take.
     pub count_programs: bool,
     /// The one way of hooking that is wanted; `None` for the first that works.

@@ -31,6 +31,7 @@ mod decode;
 mod hooks;
 mod object;
 mod offsets;
+mod oracle;
 mod pending;
 mod plan;
 mod primitives;

@@ -8,7 +8,7 @@ use std::{
 
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel, maps::Map};
 use thiserror::Error;
-use vfs_audit_common::{CAST_CALL, KernelOffsets, WIRE_VERSION};
+use vfs_audit_common::{CAST_CALL, KernelOffsets, LockdepOffsets, WIRE_VERSION};
 
 use super::{
     hooks::Sizes,
@@ -61,7 +61,12 @@ impl Object {
     ///
     /// # Errors
     /// When the object is not there, damaged, or refused.
-    pub(super) fn load(offsets: &KernelOffsets, cast: Option<u32>, sizes: Sizes) -> Result<Self, ObjectError> {
+    pub(super) fn load(
+        offsets: &KernelOffsets,
+        lockdep: &LockdepOffsets,
+        cast: Option<u32>,
+        sizes: Sizes,
+    ) -> Result<Self, ObjectError> {
         if OBJECT.is_empty() {
             return Err(ObjectError::NotBuiltIn);
         }
@@ -69,6 +74,7 @@ impl Object {
         // No CO-RE relocations in the object: offsets come as globals, so aya need not read vmlinux' BTF.
         loader.btf(None).verifier_log_level(VerifierLogLevel::DISABLE).override_global("OFFSETS", offsets, true);
         loader.map_max_entries("COUNTS", sizes.keys).map_max_entries("EVENTS", sizes.ring_bytes);
+        loader.override_global("LOCKDEP", lockdep, true);
         let ebpf = loader.load(OBJECT)?;
         let instructions = instructions(&ebpf)?;
         Ok(Self { ebpf, instructions, cast })

@@ -12,7 +12,7 @@ use aya::{
 use thiserror::Error;
 use vfs_audit_common::{
     CONTEXT_UNKNOWN, COUNTED_KEYS, ContextBase, Control, CountedKey, FLAG_ATOMIC, FLAG_IN_INTERRUPT, HOOKS_MAX,
-    HookPlace, HookPlan, KernelOffsets, LOCK_MUTEX, ObservationKey, Stat, hook_place,
+    HookPlace, HookPlan, KernelOffsets, LOCK_MUTEX, LockdepOffsets, ObservationKey, Stat, hook_place,
 };
 
 use super::{
@@ -21,6 +21,7 @@ use super::{
     hooks::{HookTable, Sizes, Sources, Wanted},
     object::{Object, ObjectError},
     offsets::{kernel_offsets, preemption_count},
+    oracle::Lockdep,
     pending::Waiting,
     plan::{OpPlan, Plans},
     primitives::{PRIMITIVES, Primitive, untracked},
@@ -31,6 +32,7 @@ use crate::{
     btf::{Btf, BtfError},
     kernel::{LiveTables, Peek, PeekError, Symbols, SymbolsError},
     observation::Observation,
+    oracle::Compared,
     rules::Catalogue,
 };
 
@@ -88,6 +90,9 @@ pub enum TracerError {
         #[source]
         source: std::io::Error,
     },
+    /// Lockdep is to be asked, and has nothing to say.
+    #[error("this kernel has no lockdep to compare with: {0}")]
+    Lockdep(String),
     /// Lock primitives cannot be probed.
     #[error("lock primitives cannot be probed: {0}")]
     Primitives(String),
@@ -120,6 +125,8 @@ pub struct Brought {
     pub direct: BTreeMap<usize, u64>,
     /// Runs of programs on callbacks that the kernel skipped, by program.
     pub missed: BTreeMap<String, u64>,
+    /// Comparisons with lockdep, when it was asked.
+    pub compared: Option<Compared>,
     /// What our programs took, when it was asked for.
     pub programs: Vec<ProgramFigures>,
 }
@@ -139,6 +146,8 @@ pub struct HookFate {
 pub struct Session {
     pub(super) object: Object,
     pub(super) btf: Arc<Btf>,
+    /// Where lockdep is, when it is asked.
+    pub(super) lockdep: Option<Lockdep>,
     pub(super) symbols: Symbols,
     /// The modules whose symbols they have; `None` where nobody says.
     modules: Option<Vec<String>>,
@@ -194,7 +203,9 @@ impl Session {
         let modules = loaded_modules();
         let symbols = Symbols::read()?;
         let offsets = kernel_offsets(&btf, &symbols).map_err(TracerError::Kernel)?;
-        let mut object = load_object(&btf, offsets, wanted.sizes)?;
+        let lockdep = wanted.oracle.then(|| Lockdep::find(&btf, &symbols)).transpose().map_err(TracerError::Lockdep)?;
+        let asked = lockdep.map(|lockdep| lockdep.offsets).unwrap_or_default();
+        let mut object = load_object(&btf, (&offsets, &asked), wanted.sizes)?;
         Peek::load(&mut object.ebpf)?;
         let events = object.ebpf.take_map("EVENTS").ok_or_else(|| missing_map("EVENTS"))?;
         let ring = RingBuf::try_from(events)?;
@@ -207,6 +218,9 @@ impl Session {
             (0, 0)
         });
         let peek = Peek::new(&object.ebpf)?;
+        if lockdep.is_some_and(|lockdep| lockdep.is_off(&peek)) {
+            return Err(TracerError::Lockdep("it has switched itself off, as it does after a splat".to_owned()));
+        }
         let live = LiveTables::find(&peek, &symbols, &btf).map_err(TracerError::Kernel)?;
         let mut hooks = HookTable::default();
         let sources =
@@ -221,6 +235,7 @@ impl Session {
         Ok(Self {
             object,
             btf,
+            lockdep,
             symbols,
             modules,
             plans,
@@ -679,15 +694,19 @@ fn allow_many_files() {
 }
 
 /// Loads the object with the fast way of reading memory where the kernel takes it, else without.
-fn load_object(btf: &Arc<Btf>, offsets: KernelOffsets, sizes: Sizes) -> Result<Object, TracerError> {
+fn load_object(
+    btf: &Arc<Btf>,
+    (offsets, lockdep): (&KernelOffsets, &LockdepOffsets),
+    sizes: Sizes,
+) -> Result<Object, TracerError> {
     if let (Some(function), Some(cast_type)) = (btf.function_named("bpf_rdonly_cast"), btf.struct_named("pt_regs")) {
-        let object = Object::load(&KernelOffsets { cast_type, ..offsets }, Some(function), sizes)?;
+        let object = Object::load(&KernelOffsets { cast_type, ..*offsets }, lockdep, Some(function), sizes)?;
         // A primitive that every kernel has, as a trial; attaching it would take a grace period to detach again.
         if trampoline_program(&object, btf, "down_write", "", "acquire_exclusive").is_ok() {
             return Ok(object);
         }
     }
-    Ok(Object::load(&offsets, None, sizes)?)
+    Ok(Object::load(offsets, lockdep, None, sizes)?)
 }
 
 pub(super) fn map<'a>(ebpf: &'a Ebpf, name: &str) -> Result<&'a aya::maps::Map, TracerError> {

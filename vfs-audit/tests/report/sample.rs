@@ -6,6 +6,7 @@ use vfs_audit::checker::{Disagreement, Evidence, Excepted, Findings, RuleVerdict
 use vfs_audit::observation::{
     Example, Held, LockEvidence, LockReading, Observation, Point, Route, Task, Tracked, Word,
 };
+use vfs_audit::oracle::{Answer, Compared, Comparison, Holds, OracleReport};
 use vfs_audit::report::{
     AuditedCommand, ByFileSystem, HookState, HookStatus, KernelInfo, Loss, Report, Source, Timing, Tracker,
 };
@@ -176,6 +177,37 @@ fn findings() -> Findings {
     }
 }
 
+/// A lock of which lockdep says the same, and one that another task may hold.
+fn compared() -> Compared {
+    let held = Comparison {
+        lock: "i_rwsem".into(),
+        kind: "rwsem",
+        op: "inode_operations.create".into(),
+        callback: "ext4_create".into(),
+        role: "dir".into(),
+        fs: "ext4".into(),
+        point: Point::Entry,
+        word: Word::ExclusiveSelf,
+        tracked: Tracked::Exclusive,
+        history_complete: true,
+        answer: Answer::Holds(Holds::Exclusive),
+        count: 12_000,
+        sight: None,
+    };
+    let taken = Comparison {
+        lock: "d_lock".into(),
+        kind: "spinlock",
+        word: Word::Taken,
+        tracked: Tracked::Untracked,
+        answer: Answer::Holds(Holds::No),
+        count: 3,
+        fs: EVIL.into(),
+        sight: Some((EVIL.into(), texts(&["d_compare+0x0", "0xffffffff81234567"]))),
+        ..held.clone()
+    };
+    Compared { invocations: names(&[("ext4", 12_003)]), comparisons: vec![held, taken], is_lockdep_off: false }
+}
+
 /// The report, not yet concluded.
 pub(crate) fn report() -> Report {
     Report {
@@ -206,6 +238,7 @@ pub(crate) fn report() -> Report {
             ("super_operations.sync_fs", names(&[("ext4", 4)])),
         ])),
         timing: Some(Timing { attach_seconds: 0.25, stop_seconds: 1.5, programs: Vec::new() }),
+        oracle: Some(OracleReport::of(&compared())),
         baseline: None,
         incomplete: vec![],
     }

@@ -16,16 +16,16 @@ use crate::vm::{End, Vm, file_systems};
 use crate::workspace::Scratch;
 
 const DAEMON_IN_GUEST: &str = "/usr/local/bin/vfs-audit";
-const SCRIPT_IN_GUEST: &str = "/load";
+pub(crate) const SCRIPT_IN_GUEST: &str = "/load";
 /// File systems that have all that the workload expects of one: links, modes, any name.
-const POSIX: &[&str] = &["ext4", "xfs", "btrfs", "tmpfs", "overlay", "f2fs"];
+pub(crate) const POSIX: &[&str] = &["ext4", "xfs", "btrfs", "tmpfs", "overlay", "f2fs"];
 /// File systems that can be read only.
 const READ_ONLY: &[&str] = &["squashfs", "iso9660"];
 const TIMEOUT: Duration = Duration::from_secs(3600);
 /// The tracer looks for new file systems every other second, and then takes a moment.
 const SETTLE_SECONDS: u32 = 4;
 /// Written for each load: its name and exit code.
-const LOADS: &str = "loads.txt";
+pub(crate) const LOADS: &str = "loads.txt";
 
 /// Audits `kernel` under every load and leaves the reports below `directory`.
 ///
@@ -78,7 +78,7 @@ fn boot(kernel: &Kernel, daemon: &Path, (kinds, load): (&[&str], &str), out: &Pa
 /// The guest's script: each load's name and exit code go to [`LOADS`], what it says to a file of its own.
 ///
 /// stress-ng runs on all file systems at once, which takes as long as on one; the workloads check themselves, one by one.
-fn load(kinds: &[&str], seconds: u32) -> String {
+pub(crate) fn load(kinds: &[&str], seconds: u32) -> String {
     let mut script = first_line();
     let mut stressing = String::new();
     let wide: Vec<String> = WIDE.iter().map(ToString::to_string).collect();
@@ -107,11 +107,11 @@ fn load(kinds: &[&str], seconds: u32) -> String {
 }
 
 /// The script of the load that sets up what it works on.
-fn system() -> String {
+pub(crate) fn system() -> String {
     first_line() + &format!("load workload-system vfs-workload system /mnt --settle {SETTLE_SECONDS}\ntrue\n")
 }
 
-fn first_line() -> String {
+pub(crate) fn first_line() -> String {
     format!("load() {{ name=$1; shift; \"$@\" > /out/$name.log 2>&1; echo \"$name: $?\" >> /out/{LOADS}; }}\n")
 }
 

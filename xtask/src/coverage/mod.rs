@@ -5,7 +5,7 @@
 
 mod document;
 mod figures;
-mod load;
+pub(crate) mod load;
 mod reports;
 mod table;
 mod unreached;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use crate::kernels;
-use crate::test::{audits, changes, crowd, hardship, security, stress};
+use crate::test::{audits, changes, crowd, hardship, oracle, security, stress};
 use crate::vm::Outcome;
 
 /// The five file systems that every kernel under test has.
@@ -192,6 +192,7 @@ pub(crate) fn all(times: u32) -> Vec<Case> {
     cases.extend(audits::all());
     cases.push(crowd::case(times));
     cases.extend(changes::all().into_iter().chain(security::all()).chain(hardship::all()).chain(stress::all()));
+    cases.extend(oracle::all());
     cases
 }
 

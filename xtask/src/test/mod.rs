@@ -8,6 +8,7 @@ mod changes;
 mod crowd;
 mod hardship;
 mod live;
+mod oracle;
 mod security;
 mod stress;
 

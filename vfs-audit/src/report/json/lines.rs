@@ -41,7 +41,7 @@ struct End<'a> {
 }
 
 /// The report as lines: `run`, then each `hook`, `rule`, `violation`, `suspected`, `excepted` and `set_apart`, then
-/// `loss`, `tracker` and `end`.
+/// `loss`, `tracker`, with `--oracle` `oracle`, and `end`.
 ///
 /// # Errors
 /// None that a report can cause.
@@ -69,6 +69,7 @@ pub fn render_json_lines(report: &Report) -> serde_json::Result<String> {
         loss,
         tracker,
         timing,
+        oracle,
         baseline,
     } = &Document::from(report);
     let mut out = String::new();
@@ -90,6 +91,7 @@ pub fn render_json_lines(report: &Report) -> serde_json::Result<String> {
     push(&mut out, "set_apart", set_apart)?;
     push(&mut out, "loss", [loss])?;
     push(&mut out, "tracker", [tracker])?;
+    push(&mut out, "oracle", oracle)?;
     let end =
         End { exit, incomplete, summary, invocations, invocations_by_fs, ungrouped: *ungrouped, timing, baseline };
     push(&mut out, "end", [&end])?;

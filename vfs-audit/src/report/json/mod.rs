@@ -16,6 +16,7 @@ use super::{
     Source, Timing, escape, exit_code,
 };
 use crate::checker;
+use crate::oracle::OracleReport;
 
 pub use lines::render_json_lines;
 pub use rule::{Rule, Verdict};
@@ -74,6 +75,9 @@ pub struct Document {
     /// How long the probes took; absent when the report is not of a live run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timing: Option<Timing>,
+    /// How often lockdep said the same of a lock, with `--oracle`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oracle: Option<OracleReport>,
     /// What the baseline knew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub baseline: Option<BaselineUse>,
@@ -203,6 +207,7 @@ impl From<&Report> for Document {
             loss: report.loss.clone(),
             tracker: Tracker::from(report),
             timing: report.timing.clone(),
+            oracle: report.oracle.clone(),
             baseline: report.baseline.clone(),
         }
     }

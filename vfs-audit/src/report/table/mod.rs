@@ -1,5 +1,6 @@
 //! The table form: a report that a stranger can read in a terminal.
 
+mod oracle;
 mod page;
 mod rules;
 mod violation;
@@ -26,6 +27,7 @@ pub fn render_table(report: &Report, style: Style) -> String {
     violation::write_excepted(&mut page, report);
     write_set_apart(&mut page, report);
     write_health(&mut page, report);
+    oracle::write(&mut page, report);
     write_baseline(&mut page, report);
     write_ending(&mut page, report);
     page.finish()

@@ -1,0 +1,134 @@
+//! Builds the kernel with lockdep from Debian's source package, into the cache.
+//!
+//! The configuration is the one of the kernel that is looked for first, where its `config` lies there; else Debian's own of
+//! the same series, with what lockdep and a guest without modules need set on top.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+
+use anyhow::{Context, Result};
+
+use crate::archive::{self, Archive};
+use crate::kernels::{self, Kernel};
+use crate::process;
+use crate::workspace::Lock;
+
+/// Debian's source of the series that is built.
+const PACKAGE: &str = "linux-source-6.12";
+const SERIES: &str = "6.12";
+/// Set on top of Debian's configuration.
+const FRAGMENT: &str = include_str!("lockdep.config");
+/// What a kernel's build needs that few machines have: program, package.
+const NEEDED: &[(&str, &str)] = &[
+    ("make", "make"),
+    ("gcc", "gcc"),
+    ("flex", "flex"),
+    ("bison", "bison"),
+    ("bc", "bc"),
+    ("pahole", "pahole"),
+    ("tar", "tar"),
+    ("xz", "xz-utils"),
+];
+
+/// Fetches, configures and builds; returns the kernel in the cache.
+///
+/// # Errors
+/// A program is missing, or the source cannot be fetched, configured or built.
+pub(super) fn build() -> Result<Kernel> {
+    for (program, package) in NEEDED {
+        process::require(program, package)?;
+    }
+    let place = kernels::lockdep_in_cache()?;
+    let directory = place.parent().context("the cache has no directory")?;
+    let _lock = Lock::acquire(&directory.join("lock"))?;
+    if place.is_file() {
+        return kernels::from_file(&place);
+    }
+    let source = fetch(directory)?;
+    configure(&source)?;
+    let jobs = thread::available_parallelism().map_or(1, usize::from);
+    eprintln!("oracle: building the kernel, with {jobs} jobs: this takes hours on a small machine");
+    process::run(make(&source).arg(format!("-j{jobs}")).arg("bzImage"))?;
+    fs::copy(source.join(".config"), directory.join("config"))?;
+    let new = directory.join("vmlinuz.new");
+    fs::copy(source.join("arch/x86/boot/bzImage"), &new)?;
+    fs::rename(&new, &place)?;
+    fs::remove_dir_all(&source).with_context(|| format!("removing {}", source.display()))?;
+    kernels::from_file(&place)
+}
+
+/// The source, unpacked below `directory`.
+fn fetch(directory: &Path) -> Result<PathBuf> {
+    let source = directory.join(PACKAGE);
+    if source.join("Makefile").is_file() {
+        return Ok(source);
+    }
+    let unpacked = directory.join("package");
+    Archive::open(&archive::BOOKWORM)?.download_and_unpack(PACKAGE, &unpacked)?;
+    let packed = unpacked.join(format!("usr/src/{PACKAGE}.tar.xz"));
+    process::run(Command::new("tar").arg("-xJf").arg(&packed).arg("-C").arg(directory))?;
+    fs::remove_dir_all(&unpacked)?;
+    Ok(source)
+}
+
+/// Writes `.config`.
+fn configure(source: &Path) -> Result<()> {
+    let given = kernels::lockdep_at_hand().with_file_name("config");
+    let text = if given.is_file() {
+        fs::read_to_string(&given).with_context(|| format!("reading {}", given.display()))?
+    } else {
+        let debian = kernels::fetch(SERIES)?.config.context("Debian's kernel came without its configuration")?;
+        fs::read_to_string(&debian).with_context(|| format!("reading {}", debian.display()))? + "\n" + FRAGMENT
+    };
+    fs::write(source.join(".config"), text)?;
+    process::run(make(source).arg("olddefconfig"))?;
+    let made = fs::read_to_string(source.join(".config"))?;
+    check(&made)
+}
+
+/// What the oracle cannot do without must have survived.
+fn check(config: &str) -> Result<()> {
+    for option in [
+        "CONFIG_PROVE_LOCKING=y",
+        "CONFIG_DEBUG_INFO_BTF=y",
+        "CONFIG_KPROBES=y",
+        "CONFIG_KALLSYMS_ALL=y",
+        "CONFIG_EXT4_FS=y",
+    ] {
+        let is_set = config.lines().any(|line| line == option);
+        anyhow::ensure!(is_set, "the kernel's own configuration drops {option}");
+    }
+    Ok(())
+}
+
+fn make(source: &Path) -> Command {
+    let mut make = Command::new("make");
+    make.arg("-s").arg("-C").arg(source);
+    make
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fragment_sets_all_that_is_checked() {
+        check(FRAGMENT).unwrap();
+        assert!(check(&FRAGMENT.replace("CONFIG_PROVE_LOCKING=y", "")).is_err());
+    }
+
+    #[test]
+    fn the_fragment_sets_each_option_once() {
+        let mut names: Vec<&str> = FRAGMENT
+            .lines()
+            .filter_map(|line| line.split('=').next())
+            .filter(|line| line.starts_with("CONFIG"))
+            .collect();
+        let all = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), all);
+    }
+}
