@@ -65,7 +65,7 @@ pub enum Command {
 /// `run`.
 #[derive(Clone, Debug, Args)]
 pub struct RunArgs {
-    /// Compare every lock that is read with what lockdep says of it: a test of this tool, for kernels with CONFIG_PROVE_LOCKING
+    /// Compare every lock that is read with what lockdep says of it: a test of this tool, for kernels with lockdep
     #[arg(long, help_heading = "Advanced")]
     pub oracle: bool,
     #[command(flatten)]

@@ -107,10 +107,12 @@ fn denial(class: Class) -> Verdict {
 pub fn judge(comparison: &Comparison) -> (Class, Verdict) {
     let (class, claim) = claim(comparison);
     let Answer::Holds(holds) = comparison.answer else { return (class, Verdict::NoAnswer) };
-    let verdict = match claim {
-        Claim::Nothing => Verdict::NoClaim,
-        _ if agrees(claim, holds) => Verdict::Agreed,
-        _ => denial(class),
+    let verdict = if matches!(claim, Claim::Nothing) {
+        Verdict::NoClaim
+    } else if agrees(claim, holds) {
+        Verdict::Agreed
+    } else {
+        denial(class)
     };
     (class, verdict)
 }

@@ -124,14 +124,17 @@ impl Session {
         };
         let compared = self.lockdep.map(|lockdep| {
             let mut compared = Compared { is_lockdep_off: lockdep.is_off(&peek), ..Compared::default() };
-            let keys = keys.iter().filter(|(key, _)| is_wanted(key));
-            keys.for_each(|(key, count)| compare(&mut compared, &decoder, key, *count));
+            for (key, count) in keys.iter().filter(|(key, _)| is_wanted(key)) {
+                compare(&mut compared, &decoder, key, *count);
+            }
             compared
         });
-        let mut plain: BTreeMap<ObservationKey, u64> = BTreeMap::new();
-        keys.iter().for_each(|(key, count)| *plain.entry(key.without_lockdep()).or_default() += count);
+        let mut judged: BTreeMap<ObservationKey, u64> = BTreeMap::new();
+        for (key, count) in keys {
+            *judged.entry(key.without_lockdep()).or_default() += count;
+        }
         let mut observations = Vec::new();
-        for (key, count) in plain.iter().filter(|(key, _)| is_wanted(key)) {
+        for (key, count) in judged.iter().filter(|(key, _)| is_wanted(key)) {
             let Some(plan) = self.hooks.hooks.get(usize::from(key.hook)).map(|hook| &self.plans.ops[hook.plans[0]])
             else {
                 continue;

@@ -54,6 +54,7 @@ impl Default for Sizes {
 
 /// Which ops and file systems are wanted.
 #[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a wish of its own")]
 pub struct Wanted {
     /// File system types; empty for all.
     pub fs: Vec<String>,

@@ -194,7 +194,9 @@ impl Oracle {
                 grouped(*count)
             );
             if case.reason.is_none() {
-                case.stack.iter().for_each(|frame| text.push_str(&format!("      {frame}\n")));
+                for frame in &case.stack {
+                    let _ = writeln!(text, "      {frame}");
+                }
             }
         }
         if self.cases_left_out > 0 {

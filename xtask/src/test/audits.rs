@@ -94,7 +94,6 @@ pub(super) fn all() -> Vec<Case> {
             .within(1500)
             .checked(is_cheap),
         Case::new("every way of hooking sees the same", &[EVERY_WAY])
-            .unproven()
             .on(&["6.12"])
             .with(|_| workload().map(|file| Ready::Files(vec![file])))
             .within(1200)

@@ -82,7 +82,7 @@ const DISK_FULL: &str = "vfs-audit record --fs ext4 -o /out/whole.vfa -- vfs-wor
 
 /// All of them.
 pub(super) fn all() -> Vec<Case> {
-    let ready = |_: &str| audits::workload().map(|file| Ready::Files(vec![file]));
+    let ready: fn(&str) -> Result<Ready> = |_| audits::workload().map(|file| Ready::Files(vec![file]));
     let mut cases: Vec<Case> = HARDSHIPS
         .iter()
         .map(|(name, meanwhile)| {
@@ -95,48 +95,8 @@ pub(super) fn all() -> Vec<Case> {
                 .checked(|evidence| stands(&evidence.json("report.json")?))
         })
         .collect();
-    cases.extend(FULL.iter().map(|(name, option, cause)| {
-        let command = format!("vfs-audit run {option} --fs ext4 --format json -o /out/report.json -- {LOAD}");
-        Case::new(&format!("an audit stands it when {name}"), &[&command])
-            .on(&["6.12"])
-            .with_only(&["ext4"])
-            .with(ready)
-            .within(600)
-            .ends(Expected::Code(3))
-            .checked(|evidence| stands_with_loss(&evidence.json("report.json")?, cause))
-    }));
-    cases.push(
-        Case::new("an audit stands it when a task holds more locks than there is room for", &[HELD_FULL])
-            .on(&["6.12"])
-            .with_only(&["ext4"])
-            .with(audits::workload_and_module)
-            .within(600)
-            .ends(Expected::Code(1))
-            .checked(only_the_fault_is_reported),
-    );
-    cases.push(
-        Case::new("file systems on file systems are told apart", &[NESTED])
-            .on(&["6.12"])
-            .with_only(&["ext4", "tmpfs", "overlay"])
-            .with(ready)
-            .within(600)
-            .checked(|evidence| {
-                let report = evidence.json("report.json")?;
-                stands(&report)?;
-                ensure!(report["loss"]["total"] == 0, "loss: {}", report["loss"]);
-                let count = |fs: &str| report["invocations_by_fs"]["inode_operations.create"][fs].as_u64();
-                ensure!(count("overlay") > Some(0) && count("tmpfs") > Some(0), "{}", report["invocations_by_fs"]);
-                Ok(())
-            }),
-    );
-    cases.push(
-        Case::new("a tracer leaves nothing behind wherever it is killed", &[KILLED_ANYWHERE])
-            .on(&["6.12"])
-            .with_only(&["ext4"])
-            .with(ready)
-            .within(600)
-            .checked(nothing_is_left_anywhere),
-    );
+    cases.extend(tables_that_are_full(ready));
+    cases.extend(nested_and_killed(ready));
     cases.push(
         Case::new("two auditors at once see the same", &[TWO_AUDITORS])
             .on(&["6.12"])
@@ -164,6 +124,62 @@ pub(super) fn all() -> Vec<Case> {
             .with(ready)
             .within(600)
             .checked(a_part_is_readable),
+    );
+    cases
+}
+
+/// Tables of the kernel side that are much too small.
+fn tables_that_are_full(ready: fn(&str) -> Result<Ready>) -> Vec<Case> {
+    let mut cases: Vec<Case> = FULL
+        .iter()
+        .map(|(name, option, cause)| {
+            let command = format!("vfs-audit run {option} --fs ext4 --format json -o /out/report.json -- {LOAD}");
+            Case::new(&format!("an audit stands it when {name}"), &[&command])
+                .on(&["6.12"])
+                .with_only(&["ext4"])
+                .with(ready)
+                .within(600)
+                .ends(Expected::Code(3))
+                .checked(|evidence| stands_with_loss(&evidence.json("report.json")?, cause))
+        })
+        .collect();
+    cases.push(
+        Case::new("an audit stands it when a task holds more locks than there is room for", &[HELD_FULL])
+            .on(&["6.12"])
+            .with_only(&["ext4"])
+            .with(audits::workload_and_module)
+            .within(600)
+            .ends(Expected::Code(1))
+            .checked(only_the_fault_is_reported),
+    );
+    cases
+}
+
+/// File systems on file systems, and a tracer that is killed wherever it is.
+fn nested_and_killed(ready: fn(&str) -> Result<Ready>) -> Vec<Case> {
+    let mut cases = Vec::new();
+    cases.push(
+        Case::new("file systems on file systems are told apart", &[NESTED])
+            .on(&["6.12"])
+            .with_only(&["ext4", "tmpfs", "overlay"])
+            .with(ready)
+            .within(600)
+            .checked(|evidence| {
+                let report = evidence.json("report.json")?;
+                stands(&report)?;
+                ensure!(report["loss"]["total"] == 0, "loss: {}", report["loss"]);
+                let count = |fs: &str| report["invocations_by_fs"]["inode_operations.create"][fs].as_u64();
+                ensure!(count("overlay") > Some(0) && count("tmpfs") > Some(0), "{}", report["invocations_by_fs"]);
+                Ok(())
+            }),
+    );
+    cases.push(
+        Case::new("a tracer leaves nothing behind wherever it is killed", &[KILLED_ANYWHERE])
+            .on(&["6.12"])
+            .with_only(&["ext4"])
+            .with(ready)
+            .within(600)
+            .checked(nothing_is_left_anywhere),
     );
     cases
 }
