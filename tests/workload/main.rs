@@ -17,6 +17,7 @@ mod names;
 mod own;
 mod renames;
 mod rights;
+mod scan;
 mod session;
 mod stage;
 mod stress;
@@ -45,6 +46,7 @@ usage: vfs-workload all DIR [--only GROUP] [--rounds N]   every directory below 
        vfs-workload stress DIR [--tasks T] [--seconds S]
        vfs-workload crowd DIR,... -- COMMAND...    run COMMAND while two tasks do the same below each directory
        vfs-workload churn DIR [--rounds N]         metadata and data churn; prints nanoseconds per round
+       vfs-workload scan DIR [--rounds N]          a directory read, attributes and absent names, over and over
        vfs-workload fault NAME[:ok] DIR [--deep]   commit one fault of vfs_faulty.ko, or make its call correctly; --deep: with
                                                    many other locks held
        vfs-workload faults DIR [--ok] [--quiet-only] [--crowded] [--times N]  all that the file system at DIR is for (those of the module's
@@ -119,6 +121,7 @@ fn run(arguments: &[String]) -> Result<End> {
         ["faults", directory, options @ ..] => all_faults(Path::new(directory), options)?,
         ["crowd", directories, "--", ..] if words.len() > 3 => return crowd(directories, &arguments[3..]),
         ["churn", directory, options @ ..] => churn(Path::new(directory), options)?,
+        ["scan", directory, options @ ..] => scan::run(Path::new(directory), rounds(options)?)?,
         ["stress", directory, options @ ..] => stress(Path::new(directory), options)?,
         ["groups"] => groups()?,
         ["system", directory, options @ ..] => whole_system(Path::new(directory), options)?,

@@ -40,7 +40,7 @@ pub struct Args {
     /// Seconds for each stressor of stress-ng.
     #[arg(long, default_value_t = 3, value_name = "S")]
     pub seconds: u32,
-    /// Minutes of each boot's audit: what the stressors leave of them is churn on each file system that has links.
+    /// Minutes of each boot's audit: what the stressors leave of them is churn and scan on each file system.
     #[arg(long, default_value_t = 15, value_name = "M")]
     pub minutes: u32,
     /// Invocations at which lockdep must have been asked; the loads are repeated until it was.
@@ -83,7 +83,7 @@ pub fn run(args: &Args) -> Result<i32> {
     for number in 0..args.boots {
         let (name, kinds, script) = match number {
             0 => ("system".to_owned(), &posix, system()),
-            _ => (format!("files-{number}"), &kinds, load(&kinds, args.seconds) + &churn(&posix)),
+            _ => (format!("files-{number}"), &kinds, load(&kinds, args.seconds) + &churn(&kinds)),
         };
         sum.add(&audit(&ground, (&name, args.minutes), kinds, &script).with_context(|| format!("the load {name}"))?);
         eprintln!("oracle: lockdep was asked at {} invocations so far", sum.invocations);
@@ -142,8 +142,8 @@ fn audit(ground: &Ground<'_>, (name, minutes): (&str, u32), kinds: &[&str], scri
 
 /// Beyond the audit itself: boot, attaching and collecting under emulation.
 const SLACK: Duration = Duration::from_secs(1200);
-/// More rounds of churn than there is time for.
-const ROUNDS: u32 = 1_000_000;
+/// More rounds than there is time for.
+const ROUNDS: u32 = 100_000_000;
 
 /// The audit of `load`, with what else `run` is to be told, with the oracle on, mutexes tracked too. What it finds of rules is no matter of the oracle's.
 pub(crate) fn command(load: &str) -> String {
@@ -155,10 +155,13 @@ pub(crate) fn command(load: &str) -> String {
 
 /// Many calls of few callbacks, on each file system at once, until the audit ends.
 fn churn(kinds: &[&str]) -> String {
-    let mut script = kinds.iter().fold(String::new(), |mut script, kind| {
-        let _ = writeln!(script, "load churn-{kind} vfs-workload churn /mnt/{kind} --rounds {ROUNDS} &");
-        script
-    });
+    let mut script = String::new();
+    for kind in kinds {
+        let works = if POSIX.contains(kind) { &["churn", "scan"][..] } else { &["scan"] };
+        for work in works {
+            let _ = writeln!(script, "load {work}-{kind} vfs-workload {work} /mnt/{kind} --rounds {ROUNDS} &");
+        }
+    }
     script.push_str("wait\n");
     script
 }
@@ -177,8 +180,9 @@ mod tests {
 
     #[test]
     fn churn_is_a_load_for_each_file_system_and_says_how_it_ended() {
-        let script = first_line() + &churn(&["ext4", "xfs"]);
-        assert_eq!(script.lines().count(), 4, "{script}");
-        assert!(script.ends_with("load churn-xfs vfs-workload churn /mnt/xfs --rounds 1000000 &\nwait\n"), "{script}");
+        let script = first_line() + &churn(&["ext4", "vfat"]);
+        let lines: Vec<&str> = script.lines().collect();
+        assert_eq!(lines[1], "load churn-ext4 vfs-workload churn /mnt/ext4 --rounds 100000000 &");
+        assert_eq!(lines[3..], ["load scan-vfat vfs-workload scan /mnt/vfat --rounds 100000000 &", "wait"], "no links");
     }
 }
