@@ -250,13 +250,15 @@ pub(super) struct ProgramInfo {
     pub(super) missed: u64,
 }
 
-/// Makes memory with a name larger, which the kernel locks its inode for; nothing else sees it.
-pub(super) fn resize_memory() {
+/// Makes a file in memory, which nothing else sees, and changes it in three ways, for which the kernel locks its inode.
+pub(super) fn change_memory_file() {
     // SAFETY: the name is NUL-terminated; the descriptor is ours alone.
     unsafe {
         let memory = libc::memfd_create(c"vfs-audit-self-test".as_ptr(), libc::MFD_CLOEXEC);
         if memory >= 0 {
             libc::ftruncate(memory, 4096);
+            libc::fallocate(memory, 0, 0, 8192);
+            libc::write(memory, c"x".as_ptr().cast(), 1);
             libc::close(memory);
         }
     }
