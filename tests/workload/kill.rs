@@ -1,6 +1,6 @@
 //! The tracer is killed in the middle of the load: nothing of it may be left in the kernel, and the load must not notice.
 
-use std::io::{Read as _, Write as _};
+use std::io::{Read as _, Write as _, stderr};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
@@ -56,7 +56,12 @@ fn start_load(directory: &Path) -> Result<libc::pid_t> {
             writer.write_all(b".")?;
             file_systems::run(directory, GROUPS, ROUNDS_AFTER).map(drop)
         };
-        i32::from(load().is_err())
+        let ended = load();
+        if let Err(error) = &ended {
+            // Nothing is left to tell a closed standard error to.
+            let _ = writeln!(stderr(), "vfs-workload: the load under the tracer: {error:#}");
+        }
+        i32::from(ended.is_err())
     })?;
     drop(writer);
     let mut byte = [0];

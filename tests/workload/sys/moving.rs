@@ -28,13 +28,22 @@ pub(crate) fn sendfile(from: &File, to: &File, length: usize) -> io::Result<usiz
     check_size(unsafe { libc::sendfile(to.as_raw_fd(), from.as_raw_fd(), std::ptr::null_mut(), length) })
 }
 
-/// `copy_file_range(2)` from and to these offsets.
+/// `copy_file_range(2)` of the first `length` bytes, as often as it takes: each call may copy less than is asked for.
 pub(crate) fn copy_range(from: &File, to: &File, length: usize) -> io::Result<usize> {
     let (mut from_at, mut to_at) = (0i64, 0i64);
-    // SAFETY: both offsets outlive the call.
-    check_size(unsafe {
-        libc::copy_file_range(from.as_raw_fd(), &raw mut from_at, to.as_raw_fd(), &raw mut to_at, length, 0)
-    })
+    let mut copied = 0;
+    while copied < length {
+        let left = length - copied;
+        // SAFETY: both offsets outlive the call.
+        let bytes = check_size(unsafe {
+            libc::copy_file_range(from.as_raw_fd(), &raw mut from_at, to.as_raw_fd(), &raw mut to_at, left, 0)
+        })?;
+        if bytes == 0 {
+            break;
+        }
+        copied += bytes;
+    }
+    Ok(copied)
 }
 
 /// `FICLONE`: all of `from` into `to`, sharing the blocks.
