@@ -141,7 +141,7 @@ unsafe fn flags(plan: &HookPlan, exit: &Exit<'_>, locks: *mut TaskLocks) -> u32 
     flags as u32 | unsafe { (*exit.frame).flags }
 }
 
-/// Both witnesses of every lock slot of the exit.
+/// The bytes of every lock slot of the exit.
 ///
 /// # Safety
 /// `locks` is a live map value of the current task, its roles read.
@@ -153,11 +153,7 @@ unsafe fn slots(plan: &HookPlan, locks: *mut TaskLocks, context: &Context) -> u6
             break;
         }
         // SAFETY: by the caller; the index is below the array's size.
-        let state = unsafe {
-            let reader = &plan.exit_slots[index];
-            let state = facts::slot(reader, locks, context, &raw mut (*locks).words[index]);
-            lockdep::with_answer(reader, state, locks, context)
-        };
+        let state = unsafe { facts::slot(&plan.exit_slots[index], locks, context, index) };
         states |= u64::from(state) << (8 * index);
     }
     states

@@ -299,12 +299,26 @@ unsafe fn tracked(locks: *mut TaskLocks, address: u64, word: u8) -> u8 {
     }
 }
 
+/// The byte of one lock slot, whose words go to place `index` of the task's scratch: both witnesses, and lockdep's answer where
+/// it is asked.
+///
+/// # Safety
+/// `locks` is a live map value of the current task, its roles read; `index` is below the number of places.
+#[inline(always)]
+pub(crate) unsafe fn slot(reader: &SlotReader, locks: *mut TaskLocks, context: &Context, index: usize) -> u8 {
+    // SAFETY: by the caller.
+    unsafe {
+        let state = witnesses(reader, locks, context, &raw mut (*locks).words[index]);
+        lockdep::with_answer(reader, state, locks, context)
+    }
+}
+
 /// Both witnesses of one lock.
 ///
 /// # Safety
 /// `locks` is a live map value of the current task, its roles read; `words` is part of it.
 #[inline(always)]
-pub(crate) unsafe fn slot(reader: &SlotReader, locks: *mut TaskLocks, context: &Context, words: *mut [u64; 2]) -> u8 {
+unsafe fn witnesses(reader: &SlotReader, locks: *mut TaskLocks, context: &Context, words: *mut [u64; 2]) -> u8 {
     // SAFETY: by the caller.
     unsafe {
         if reader.kind == LOCK_RCU {
@@ -337,7 +351,7 @@ pub(crate) unsafe fn slot(reader: &SlotReader, locks: *mut TaskLocks, context: &
     }
 }
 
-/// Both witnesses of every lock slot of the plan, a byte each, the first slot lowest.
+/// The bytes of every lock slot of the plan, the first slot lowest.
 ///
 /// # Safety
 /// `locks` is a live map value of the current task, its roles read.
@@ -349,11 +363,7 @@ pub(crate) unsafe fn slots<const MOST: usize>(plan: &HookPlan, locks: *mut TaskL
             break;
         }
         // SAFETY: by the caller; the index is below the array's size.
-        let state = unsafe {
-            let reader = &plan.slots[index];
-            let state = slot(reader, locks, context, &raw mut (*locks).words[index]);
-            lockdep::with_answer(reader, state, locks, context)
-        };
+        let state = unsafe { slot(&plan.slots[index], locks, context, index) };
         states |= u64::from(state) << (8 * index);
     }
     states

@@ -138,7 +138,7 @@ pub(super) fn observe(
     note(&format!("observing {hooks} callbacks by {backend}"));
     let reached = session.is_reached_by_self_test();
     let (command, mut incomplete) = runtime.block_on(until_the_end(session, extent))?;
-    for primitive in session.silent() {
+    for primitive in session.silent().unwrap_or_default() {
         let what = "what tasks hold is not known";
         incomplete.push(format!("the self-test called {primitive}, and the probe there did not fire: {what}"));
     }

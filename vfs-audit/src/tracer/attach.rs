@@ -101,8 +101,7 @@ pub(super) struct Attachment {
     /// By the place in [`JUMPS`]: the plan whose functions it is for, and the program that it leads to; none where the kernel
     /// refuses it.
     jumps: Vec<(usize, Option<OwnedFd>)>,
-    /// Keeps programs loaded that later hooks use too.
-    /// By name and whether for single kprobes.
+    /// Keeps programs loaded that later hooks use too, by name and whether for single kprobes.
     programs: Vec<((&'static str, bool), OwnedFd)>,
     /// Programs of callbacks' trampolines: each counts the runs that were skipped while it was running already.
     trampolines: Vec<OwnedFd>,

@@ -61,7 +61,8 @@ impl Session {
         loss.insert("probe_missed".to_owned(), missed.values().sum());
         loss.insert("event_unknown".to_owned(), self.events.unknown);
         let is_told = skipped == 0 || (is_marked && skipped <= SKIPPED_AND_TOLD_MAX);
-        let known = Known { history: is_told && self.silent.is_empty(), context: self.context_known };
+        let known =
+            Known { history: is_told && self.silent.as_ref().is_none_or(Vec::is_empty), context: self.context_known };
         let ended = self.wait_for_pending()?;
         let keys = self.keys()?;
         let (observations, compared) = self.observations(&keys, &ended, known)?;

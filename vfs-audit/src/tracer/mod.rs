@@ -36,6 +36,7 @@ mod pending;
 mod plan;
 mod primitives;
 mod programs;
+mod self_test;
 mod session;
 mod sys;
 mod tail_call;

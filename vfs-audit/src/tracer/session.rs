@@ -7,12 +7,12 @@ use std::{
 
 use aya::{
     Ebpf,
-    maps::{Array, HashMap, MapData, MapError, PerCpuArray, PerCpuHashMap, PerCpuValues, RingBuf},
+    maps::{Array, HashMap, MapData, MapError, PerCpuArray, RingBuf},
 };
 use thiserror::Error;
 use vfs_audit_common::{
-    CONTEXT_UNKNOWN, COUNTED_KEYS, ContextBase, Control, CountedKey, FLAG_ATOMIC, FLAG_IN_INTERRUPT, HOOKS_MAX,
-    HookPlace, HookPlan, KernelOffsets, LOCK_MUTEX, LockdepOffsets, ObservationKey, Stat, hook_place,
+    Control, FLAG_ATOMIC, FLAG_IN_INTERRUPT, HOOKS_MAX, HookPlace, HookPlan, KernelOffsets, LOCK_MUTEX, LockdepOffsets,
+    Stat, hook_place,
 };
 
 use super::{
@@ -55,11 +55,6 @@ const TABLE_CALLS_SHARE: u64 = 100;
 
 /// Open files that we may want: two for each probe that is a probe alone, and some for maps and programs.
 const FILES_MAX: libc::rlim_t = 4 * HOOKS_MAX as libc::rlim_t;
-/// How often the self-test walks its paths, which is also how many direct calls it takes for a verdict on a function.
-const SELF_TEST_WALKS: u64 = 16;
-/// Paths that exist on every host, and one that does not: permission checks, look-ups, attributes on several file systems.
-const SELF_TEST_PATHS: [&str; 3] = ["/proc/self/status", "/sys/kernel/btf", "/proc/self/vfs-audit-self-test"];
-
 /// Why a live audit cannot begin.
 #[derive(Debug, Error)]
 pub enum TracerError {
@@ -165,16 +160,16 @@ pub struct Session {
     /// Invocations by user tasks of incomplete history at the last look.
     incomplete_seen: u64,
     /// Invocations of our own that the self-test saw.
-    self_test: u64,
-    /// Lock primitives that the self-test has called, and whose probes did not fire.
-    pub(super) silent: Vec<&'static str>,
+    pub(super) self_test: u64,
+    /// Lock primitives that the self-test has called, and whose probes did not fire; `None`: not tested.
+    pub(super) silent: Option<Vec<&'static str>>,
     /// Addresses of the per-CPU offsets and of the preemption count; 0 when this kernel's cannot be found.
-    preemption_count: (u64, u64),
+    pub(super) preemption_count: (u64, u64),
     /// Whether contexts can be told: what probing adds is known.
     pub(super) context_known: bool,
     /// The kernel counts what our programs take, when it was asked to.
     pub(super) counting: Option<Counting>,
-    lock_hooks: Vec<LockHook>,
+    pub(super) lock_hooks: Vec<LockHook>,
     /// (program, link) of each attached lock primitive.
     pub(super) lock_links: Vec<[OwnedFd; 2]>,
     ring: RingBuf<MapData>,
@@ -248,7 +243,7 @@ impl Session {
             tracepoints: Vec::new(),
             incomplete_seen: 0,
             self_test: 0,
-            silent: Vec::new(),
+            silent: None,
             preemption_count,
             context_known: false,
             counting: None,
@@ -290,82 +285,6 @@ impl Session {
         }
         self.started = Instant::now();
         Ok(())
-    }
-
-    /// Walks some paths of its own and looks at what the probes saw of it: a run whose probes do not fire is none.
-    ///
-    /// A shared function that these walks reach directly (`generic_permission` is called by name where a file system has no
-    /// `permission`) would be called so at every step of everybody's walks: its probe is taken off at once.
-    ///
-    /// The same calls tell what probing itself adds to the preemption count and to the depth of RCU read sides: the least
-    /// that is seen, since most of them are made where neither is raised.
-    ///
-    /// # Errors
-    /// When callbacks are hooked and not one was seen.
-    fn prove_probes(&mut self, control: Control) -> Result<Control, TracerError> {
-        let own = u64::from(std::process::id());
-        let (per_cpu_offsets, preempt_count) = self.preemption_count;
-        let mut control = Control { per_cpu_offsets, preempt_count, preempt_base: CONTEXT_UNKNOWN, ..control };
-        let mut least: Array<&mut MapData, ContextBase> = Array::try_from(map_mut(&mut self.object.ebpf, "CONTEXT")?)?;
-        least.set(0, ContextBase { preempt: CONTEXT_UNKNOWN, unadjusted: CONTEXT_UNKNOWN, rcu: CONTEXT_UNKNOWN }, 0)?;
-        // Who may not count runs goes without that part.
-        let counting = Counting::begin();
-        self.set_control(Control { tgid: own, own_tgid: 0, ..control })?;
-        for _ in 0..SELF_TEST_WALKS {
-            for path in SELF_TEST_PATHS {
-                // Only the walk matters; that some of these paths do not exist is part of it.
-                let _ = std::fs::symlink_metadata(path);
-            }
-            sys::change_memory_file();
-        }
-        self.set_control(Control { enabled: 0, ..control })?;
-        if counting.is_ok() {
-            self.silent = self.silent_primitives();
-        }
-        let least: Array<&MapData, ContextBase> = Array::try_from(map(&self.object.ebpf, "CONTEXT")?)?;
-        let ContextBase { preempt, unadjusted, rcu } = least.get(&0, 0)?;
-        self.context_known = per_cpu_offsets != 0 && preempt != CONTEXT_UNKNOWN;
-        (control.preempt_base, control.rcu_base) = (preempt, rcu);
-        control.preempt_unadjusted = unadjusted;
-        control.flags_saved = self.sees_interrupts().into();
-        self.self_test = self.forget_observations()?;
-        self.take_off_direct_from(SELF_TEST_WALKS)?;
-        Ok(control)
-    }
-
-    /// Of the lock primitives that the self-test has called, those whose program has not run.
-    fn silent_primitives(&self) -> Vec<&'static str> {
-        let attached = self.lock_hooks.iter().filter(|hook| matches!(hook.state, Some(Ok(()))));
-        let has_run =
-            |[program, _]: &[OwnedFd; 2]| sys::program_info(program.as_raw_fd()).is_ok_and(|info| info.runs > 0);
-        let runs = attached.zip(&self.lock_links).map(|(hook, link)| (hook.primitive.function, has_run(link)));
-        silent(&runs.collect::<Vec<_>>())
-    }
-
-    /// Removes what was observed so far; returns how many invocations it was.
-    fn forget_observations(&mut self) -> Result<u64, TracerError> {
-        self.drain();
-        self.events.clear();
-        let mut seen = 0;
-        let mut counts: PerCpuHashMap<&mut MapData, ObservationKey, u64> =
-            PerCpuHashMap::try_from(map_mut(&mut self.object.ebpf, "COUNTS")?)?;
-        let keys: Vec<ObservationKey> = counts.keys().filter_map(Result::ok).collect();
-        for key in &keys {
-            seen += counts.get(key, 0).map_or(0, |per_cpu| per_cpu.iter().sum::<u64>());
-            counts.remove(key)?;
-        }
-        let mut counted: PerCpuArray<&mut MapData, CountedKey> =
-            PerCpuArray::try_from(map_mut(&mut self.object.ebpf, "COUNTED")?)?;
-        for place in 0..COUNTED_KEYS as u32 {
-            let entries = counted.get(&place, 0)?;
-            let count: u64 = entries.iter().map(|entry| entry.count).sum();
-            if entries.iter().any(|entry| entry.state != 0) {
-                seen += count;
-                let free = vec![CountedKey::default(); entries.len()];
-                counted.set(place, PerCpuValues::try_from(free).map_err(MapError::from)?, 0)?;
-            }
-        }
-        Ok(seen)
     }
 
     pub(super) fn set_control(&mut self, control: Control) -> Result<(), TracerError> {
@@ -510,7 +429,7 @@ impl Session {
         self.take_off_direct_from(DIRECT_CALLS_MAX)
     }
 
-    fn take_off_direct_from(&mut self, calls: u64) -> Result<(), TracerError> {
+    pub(super) fn take_off_direct_from(&mut self, calls: u64) -> Result<(), TracerError> {
         let shared = self.hooks.hooks.iter().enumerate().filter(|(_, hook)| hook.is_shared());
         let numbers: Vec<usize> = shared.map(|(number, _)| number).collect();
         let mut hot = BTreeMap::new();
@@ -600,27 +519,15 @@ impl Session {
         if self.object.reads_by_cast() { "cast (bpf_rdonly_cast)" } else { "helper (bpf_probe_read_kernel)" }
     }
 
-    /// Whether the self-test calls something that is hooked: of what it walks through, /proc has callbacks of its own.
-    pub fn is_reached_by_self_test(&self) -> bool {
-        let is_walked = |number: &usize| {
-            let plan = &self.plans.ops[*number];
-            plan.table == "inode_operations" && ["permission", "getattr"].contains(&plan.op.as_str())
-        };
-        let is_hooked = |number: usize| self.fates.get(number).is_some_and(|fate| fate.attached.is_ok());
-        let mut hooks = self.hooks.hooks.iter().enumerate();
-        hooks.any(|(number, hook)| {
-            is_hooked(number) && hook.fs.contains("proc") && !hook.is_shared() && hook.plans.iter().any(is_walked)
-        })
-    }
-
     /// Invocations of its own that the self-test at the start saw; 0 when nothing that it calls is hooked.
     pub fn self_test(&self) -> u64 {
         self.self_test
     }
 
-    /// Lock primitives that the self-test has called, and whose probes did not fire.
-    pub fn silent(&self) -> &[&'static str] {
-        &self.silent
+    /// Lock primitives that the self-test has called, and whose probes did not fire; `None`: not tested, since the kernel counts
+    /// the runs of programs for `CAP_SYS_ADMIN` only.
+    pub fn silent(&self) -> Option<&[&'static str]> {
+        self.silent.as_deref()
     }
 
     /// Seconds since observing began.
@@ -668,19 +575,6 @@ fn loaded_modules() -> Option<Vec<String>> {
         Some(format!("{} {}", words.next()?, words.nth(4)?))
     };
     Some(text.lines().filter_map(module).collect())
-}
-
-/// Of the primitives that the self-test is sure to call, one at least of each group, the groups of which none has been seen:
-/// their first. `runs`: the attached ones, each with whether its probe has fired.
-fn silent(runs: &[(&'static str, bool)]) -> Vec<&'static str> {
-    /// A directory is locked for a name that is not there, and a file to be changed; since 6.17 mostly so that a signal ends it.
-    const SURE: [&[&str]; 3] =
-        [&["down_read", "down_read_killable"], &["up_read"], &["down_write", "down_write_killable"]];
-    let is_silent = |group: &&[&'static str]| {
-        let mut attached = runs.iter().filter(|(function, _)| group.contains(function)).peekable();
-        attached.peek().is_some() && !attached.any(|(_, has_run)| *has_run)
-    };
-    SURE.into_iter().filter(is_silent).map(|group| group[0]).collect()
 }
 
 /// Raises the limit of open files as far as we may: a single probe takes two. Where that is too little, the kernel says so.
@@ -735,17 +629,4 @@ fn attach_tracepoint(object: &Object, (program, tracepoint): Tracepoint) -> Resu
         Ok([program, link])
     };
     attach().map_err(|source| TracerError::Tracepoint { tracepoint: tracepoint.to_string_lossy().into_owned(), source })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_primitive_that_was_called_and_not_seen_is_named() {
-        let runs = [("down_read", true), ("up_read", false), ("down_write", false), ("down_write_killable", true)];
-        assert_eq!(silent(&runs), ["up_read"]);
-        assert_eq!(silent(&[("down_write", false), ("down_write_killable", false)]), ["down_write"]);
-        assert_eq!(silent(&[("mutex_lock", false)]), [""; 0], "what is not attached says nothing");
-    }
 }

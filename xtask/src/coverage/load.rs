@@ -22,7 +22,7 @@ pub(crate) const POSIX: &[&str] = &["ext4", "xfs", "btrfs", "tmpfs", "overlay", 
 /// File systems that can be read only.
 const READ_ONLY: &[&str] = &["squashfs", "iso9660"];
 const TIMEOUT: Duration = Duration::from_secs(3600);
-/// The tracer looks for new file systems every other second, and then takes a moment.
+/// The tracer looks for new file systems every second, and then takes a moment.
 const SETTLE_SECONDS: u32 = 4;
 /// Written for each load: its name and exit code.
 pub(crate) const LOADS: &str = "loads.txt";

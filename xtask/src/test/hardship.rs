@@ -80,75 +80,55 @@ const DISK_FULL: &str = "vfs-audit record --fs ext4 -o /out/whole.vfa -- vfs-wor
     vfs-audit check /out/whole.vfa --format json -o /out/whole.json; echo whole $?; \
     vfs-audit run --fs ext4 -o /dev/full -- true 2> /out/report-full; echo report-full $?";
 
+/// A case with the workload, on 6.12 with ext4 alone.
+fn on_ext4(name: &str, command: &str) -> Case {
+    Case::new(name, &[command])
+        .on(&["6.12"])
+        .with_only(&["ext4"])
+        .with(|_| audits::workload().map(|file| Ready::Files(vec![file])))
+        .within(600)
+}
+
 /// All of them.
 pub(super) fn all() -> Vec<Case> {
-    let ready: fn(&str) -> Result<Ready> = |_| audits::workload().map(|file| Ready::Files(vec![file]));
     let mut cases: Vec<Case> = HARDSHIPS
         .iter()
         .map(|(name, meanwhile)| {
             let command = format!("{AUDITED} '{meanwhile} {LOAD} && wait'; code=$?; [ $code = 0 ] || [ $code = 3 ]");
-            Case::new(&format!("an audit stands it when {name}"), &[&command])
-                .on(&["6.12"])
-                .with_only(&["ext4"])
-                .with(ready)
-                .within(600)
+            on_ext4(&format!("an audit stands it when {name}"), &command)
                 .checked(|evidence| stands(&evidence.json("report.json")?))
         })
         .collect();
-    cases.extend(tables_that_are_full(ready));
-    cases.extend(nested_and_killed(ready));
-    cases.push(
-        Case::new("two auditors at once see the same", &[TWO_AUDITORS])
-            .on(&["6.12"])
-            .with_only(&["ext4"])
-            .with(ready)
-            .within(600)
-            .checked(both_stand),
-    );
+    cases.extend(tables_that_are_full());
+    cases.extend(nested_and_killed());
+    cases.push(on_ext4("two auditors at once see the same", TWO_AUDITORS).checked(both_stand));
     cases.push(
         // The kernel holds a module as long as something in it is probed.
-        Case::new("a module whose callbacks are hooked can be unloaded once the audit has ended", &[UNLOADED])
-            .on(&["6.12"])
+        on_ext4("a module whose callbacks are hooked can be unloaded once the audit has ended", UNLOADED)
             .with_only(&["ext4", "xfs"])
-            .with(ready)
-            .within(600)
             .checked(|evidence| {
                 ensure!(evidence.outcome.stdout.lines().any(|line| line == "0"), "xfs is still loaded");
                 stands(&evidence.json("report.json")?)
             }),
     );
-    cases.push(
-        Case::new("a full disk costs the rest of a recording and is said", &[DISK_FULL])
-            .on(&["6.12"])
-            .with_only(&["ext4"])
-            .with(ready)
-            .within(600)
-            .checked(a_part_is_readable),
-    );
+    cases.push(on_ext4("a full disk costs the rest of a recording and is said", DISK_FULL).checked(a_part_is_readable));
     cases
 }
 
 /// Tables of the kernel side that are much too small.
-fn tables_that_are_full(ready: fn(&str) -> Result<Ready>) -> Vec<Case> {
+fn tables_that_are_full() -> Vec<Case> {
     let mut cases: Vec<Case> = FULL
         .iter()
         .map(|(name, option, cause)| {
             let command = format!("vfs-audit run {option} --fs ext4 --format json -o /out/report.json -- {LOAD}");
-            Case::new(&format!("an audit stands it when {name}"), &[&command])
-                .on(&["6.12"])
-                .with_only(&["ext4"])
-                .with(ready)
-                .within(600)
+            on_ext4(&format!("an audit stands it when {name}"), &command)
                 .ends(Expected::Code(3))
                 .checked(|evidence| stands_with_loss(&evidence.json("report.json")?, cause))
         })
         .collect();
     cases.push(
-        Case::new("an audit stands it when a task holds more locks than there is room for", &[HELD_FULL])
-            .on(&["6.12"])
-            .with_only(&["ext4"])
+        on_ext4("an audit stands it when a task holds more locks than there is room for", HELD_FULL)
             .with(audits::workload_and_module)
-            .within(600)
             .ends(Expected::Code(1))
             .checked(only_the_fault_is_reported),
     );
@@ -156,14 +136,10 @@ fn tables_that_are_full(ready: fn(&str) -> Result<Ready>) -> Vec<Case> {
 }
 
 /// File systems on file systems, and a tracer that is killed wherever it is.
-fn nested_and_killed(ready: fn(&str) -> Result<Ready>) -> Vec<Case> {
-    let mut cases = Vec::new();
-    cases.push(
-        Case::new("file systems on file systems are told apart", &[NESTED])
-            .on(&["6.12"])
+fn nested_and_killed() -> Vec<Case> {
+    vec![
+        on_ext4("file systems on file systems are told apart", NESTED)
             .with_only(&["ext4", "tmpfs", "overlay"])
-            .with(ready)
-            .within(600)
             .checked(|evidence| {
                 let report = evidence.json("report.json")?;
                 stands(&report)?;
@@ -172,16 +148,9 @@ fn nested_and_killed(ready: fn(&str) -> Result<Ready>) -> Vec<Case> {
                 ensure!(count("overlay") > Some(0) && count("tmpfs") > Some(0), "{}", report["invocations_by_fs"]);
                 Ok(())
             }),
-    );
-    cases.push(
-        Case::new("a tracer leaves nothing behind wherever it is killed", &[KILLED_ANYWHERE])
-            .on(&["6.12"])
-            .with_only(&["ext4"])
-            .with(ready)
-            .within(600)
+        on_ext4("a tracer leaves nothing behind wherever it is killed", KILLED_ANYWHERE)
             .checked(nothing_is_left_anywhere),
-    );
-    cases
+    ]
 }
 
 /// Calls were seen and none is reported; what was lost, and nothing else, makes the run incomplete.

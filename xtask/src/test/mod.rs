@@ -28,7 +28,7 @@ pub use cases::{Case, Check, Evidence, Expected, Prepare, Ready};
 pub use live::Tally;
 
 /// Arguments of `test`.
-#[derive(Debug, Clone, Default, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub struct Args {
     /// Only the live cases whose name contains this; leaves out the unit tests.
     #[arg(long, value_name = "PATTERN")]
