@@ -18,7 +18,7 @@ use super::{
     tail_call::TailCalls,
 };
 use crate::{
-    kernel::Peek,
+    kernel::{Peek, Symbols},
     observation::Observation,
     oracle::{Answer, Compared},
 };
@@ -45,6 +45,11 @@ impl Session {
     pub fn finish(&mut self) -> Result<Brought, TracerError> {
         self.set_control(Control { enabled: 0, ..self.control })?;
         self.drain();
+        // Programs and trampolines have had symbols since they were attached only: without these they would be taken for whatever
+        // stands before them. Older ones are better than no report.
+        if let Ok(symbols) = Symbols::read() {
+            self.symbols = symbols;
+        }
         let figures = if self.counting.take().is_some() { programs::figures().unwrap_or_default() } else { Vec::new() };
         let missed = |programs: &mut dyn Iterator<Item = &OwnedFd>| {
             let mut missed: BTreeMap<String, u64> = BTreeMap::new();

@@ -51,6 +51,8 @@ const CHURN: &str = "vfs-workload churn /mnt/ext4 --rounds 400";
 const SKIPPED_SHARE: u64 = 1000;
 /// Faults of several hundred that a skipped probe may leave undecided.
 const UNDECIDED_MAX: usize = 4;
+/// More bytes than the kernel's longest function has.
+const FUNCTION_BYTES_MAX: u64 = 1 << 18;
 /// What an audited round may cost, in bare ones.
 const COST_MOST: f64 = 1.08;
 
@@ -259,12 +261,21 @@ fn committed(stdout: &str, place: &str, mut faults: Vec<&'static Fault>) -> Vec<
     faults
 }
 
+/// How far into its function a frame (`symbol+0xoffset [module]`) is.
+fn offset(frame: &str) -> Option<u64> {
+    let (_, offset) = frame.split(' ').next()?.rsplit_once("+0x")?;
+    u64::from_str_radix(offset, 16).ok()
+}
+
 /// The violations of a report, also the suspected ones, each with the file system that its call was made on.
 fn reported(report: &Value) -> Result<Vec<Reported>> {
     let mut reported = Vec::new();
     for violation in list(report, "violations")?.iter().chain(list(report, "suspected")?) {
         let stack: Vec<String> =
             list(violation, "stack")?.iter().filter_map(Value::as_str).map(str::to_owned).collect();
+        // No function is so long: what is shown there is not what ran.
+        let is_far = |frame: &String| offset(frame).is_none_or(|offset| offset >= FUNCTION_BYTES_MAX);
+        ensure!(!stack.iter().any(is_far), "a frame without its own symbol: {stack:?}");
         let file_system = if expected::is_made_on_pseudo_fs(&stack) { PSEUDO_FS } else { text(violation, "fs")? };
         reported.push(Reported {
             rule: text(violation, "rule")?.to_owned(),
