@@ -107,6 +107,7 @@ fn report(header: Header, end: End, checker: Checker<'_>, incomplete: Vec<String
         invocations_by_fs: ByFileSystem::default(),
         timing: None,
         baseline: None,
+        oracle: None,
         incomplete: incomplete.into_iter().chain(end.incomplete).collect(),
     };
     report.redact(Addresses::Hidden);

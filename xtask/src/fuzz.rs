@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::process;
 use crate::test::Tally;
@@ -28,6 +28,8 @@ pub const TARGETS: [(&str, &str); 7] = [
 const CARGO_FUZZ_VERSION: &str = "0.13.2";
 /// Seconds a target, unless said otherwise.
 const SECONDS: u32 = 20;
+/// Seconds a target among the tests.
+const SECONDS_IN_TESTS: u32 = 5;
 /// A single input that takes longer is a finding.
 const INPUT_SECONDS_MAX: u32 = 25;
 /// Longest input in bytes.
@@ -57,6 +59,8 @@ pub fn run(args: &Args) -> Result<i32> {
     let named = |(name, _): &&(&str, &str)| args.targets.is_empty() || args.targets.iter().any(|target| target == name);
     let wanted: Vec<&(&str, &str)> = TARGETS.iter().filter(named).collect();
     let mut tally = Tally::default();
+    // Without cargo-fuzz too: what the targets share must compile.
+    let seeds = seeds()?;
     if let Some(reason) = unavailable(args.install)? {
         for (name, _) in &wanted {
             println!("skip: fuzz {name}: {reason}");
@@ -65,7 +69,6 @@ pub fn run(args: &Args) -> Result<i32> {
         println!("{tally}");
         return Ok(0);
     }
-    let seeds = seeds()?;
     for (name, what) in wanted {
         match fuzz(name, &seeds, args.seconds)? {
             Finding::None(inputs) => {
@@ -80,6 +83,16 @@ pub fn run(args: &Args) -> Result<i32> {
     }
     println!("{tally}");
     Ok(i32::from(tally.failed > 0))
+}
+
+/// Fuzzes every target for a moment, as part of the tests.
+///
+/// # Errors
+/// A target cannot be built, or has a finding.
+pub fn must_pass() -> Result<()> {
+    let args = Args { targets: Vec::new(), seconds: SECONDS_IN_TESTS, install: false };
+    ensure!(run(&args)? == 0, "a fuzz target has a finding");
+    Ok(())
 }
 
 /// What a target's run came to.

@@ -20,6 +20,7 @@ use anyhow::{Context, Result};
 
 use crate::build;
 use crate::deps;
+use crate::fuzz;
 use crate::process;
 use crate::setup::{self, Missing};
 use crate::workspace;
@@ -64,6 +65,8 @@ pub fn run(args: &Args) -> Result<i32> {
         deps::must_pass()?;
         section("unit tests");
         process::run(cargo().arg("test")).context("unit tests")?;
+        section("fuzz targets");
+        fuzz::must_pass()?;
     }
     section("build");
     let daemon = build::run(&build::Args::default())?;
