@@ -1,7 +1,7 @@
 //! What comes up: the key that folds equal invocations, the first-sight event, the held-lock table.
 
 use crate::{
-    HELD_LOCKS_MAX, NAME_BYTES, ROLES_MAX, SB_ID_BYTES, SLOT_LOCKDEP_MASK, SLOTS_MAX, STACK_DEPTH_MAX,
+    COUNTED_WAYS, HELD_LOCKS_MAX, NAME_BYTES, ROLES_MAX, SB_ID_BYTES, SLOT_LOCKDEP_MASK, SLOTS_MAX, STACK_DEPTH_MAX,
     WATCH_OBJECTS_MAX, WATCHED_MAX,
 };
 
@@ -54,6 +54,9 @@ pub struct CountedKey {
     pub key: ObservationKey,
 }
 
+/// The keys that have room at one place.
+pub type CountedPlace = [CountedKey; COUNTED_WAYS];
+
 /// State of a [`CountedKey`] whose key is whole.
 pub const COUNTED_KEY_READY: u64 = 2;
 
@@ -61,7 +64,7 @@ pub const COUNTED_KEY_READY: u64 = 2;
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Control {
-    /// 1 while observing.
+    /// 1 while observing, [`ENABLED_FAST`] while compiled plans may be used for it.
     pub enabled: u64,
     /// Time (`CLOCK_MONOTONIC` nanoseconds) since when every lock primitive is probed; 0 = not yet.
     pub since: u64,
@@ -82,6 +85,9 @@ pub struct Control {
     /// The least preemption count that the self-test's calls had, function tracers included.
     pub preempt_unadjusted: u32,
 }
+
+/// `Control::enabled`: observing all processes, with the self-test done.
+pub const ENABLED_FAST: u8 = 2;
 
 /// The contexts of the self-test's own calls: the least that was seen is what probing adds.
 #[repr(C)]

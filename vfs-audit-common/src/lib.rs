@@ -13,7 +13,7 @@ mod plan;
 
 pub use config::{KernelOffsets, LockdepOffsets};
 pub use event::{
-    CONTEXT_UNKNOWN, COUNTED_KEY_READY, ContextBase, Control, CountedKey, EVENT_OBSERVATION, EVENT_SLEEP, Event,
+    CONTEXT_UNKNOWN, COUNTED_KEY_READY, ContextBase, Control, CountedKey, CountedPlace, ENABLED_FAST, EVENT_OBSERVATION, EVENT_SLEEP, Event,
     HeldLock, ObservationKey, Pending, TaskLocks, WatchFrame,
 };
 pub use lock_state::{
@@ -34,7 +34,7 @@ pub use plan::{
 };
 
 /// Version of this layout; the daemon refuses an eBPF object that carries another.
-pub const WIRE_VERSION: u32 = 3;
+pub const WIRE_VERSION: u32 = 4;
 /// Helper number that stands for the kernel function `bpf_rdonly_cast` until the loader puts that function's number in its
 /// place; no kernel has so many helpers.
 pub const CAST_CALL: i32 = 0x7ff1;
@@ -89,8 +89,10 @@ pub const TASK_SLOTS: usize = 8_192;
 pub const TASKS_ASIDE_MAX: usize = 8_192;
 /// Distinct observations kept; one more is counted as [`Loss::KeyTableFull`].
 pub const KEYS_MAX: usize = 16_384;
-/// Keys counted at their place per CPU, a power of two; the others are counted in the table of all keys.
-pub const COUNTED_KEYS: usize = 2_048;
+/// Places of keys that are counted the quick way on one CPU, a power of two.
+pub const COUNTED_PLACES: usize = 2_048;
+/// Keys that have room at one place; more are counted in the table of all keys.
+pub const COUNTED_WAYS: usize = 2;
 /// Bytes of the ring buffer of first-sight events.
 pub const EVENT_RING_BYTES: u32 = 8 << 20;
 /// Bytes of a task, file system or superblock name, NUL-padded.

@@ -110,7 +110,9 @@ pub struct HookPlace {
     /// Address of the function; 0 = nothing here.
     pub function: u64,
     /// Hook number.
-    pub hook: u64,
+    pub hook: u32,
+    /// Number of the code that its plan was compiled to; 0 = to none.
+    pub code: u32,
 }
 
 /// The place of `function` among [`HOOK_PLACES_LEN`].

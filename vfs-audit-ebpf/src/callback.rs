@@ -6,12 +6,12 @@ use aya_ebpf::{
     EbpfContext,
     bindings::{BPF_NOEXIST, pt_regs},
     helpers::generated::{bpf_get_attach_cookie, bpf_get_func_arg, bpf_get_func_ip, bpf_get_func_ret},
-    macros::{fentry, fexit, kprobe, kretprobe},
-    maps::PerCpuArray,
+    macros::{fentry, fexit, kprobe, kretprobe, map},
+    maps::{PerCpuArray, ProgramArray},
     programs::{FEntryContext, FExitContext, ProbeContext, RetProbeContext},
 };
 use vfs_audit_common::{
-    COUNTED_KEY_READY, COUNTED_KEYS, Control, FLAGS_MAX, HookPlan, Loss, ObservationKey, ROLES_MAX, SLOTS_MAX, Stat,
+    COUNTED_KEY_READY, COUNTED_PLACES, COUNTED_WAYS, Control, CountedKey, FLAGS_MAX, HookPlan, Loss, ObservationKey, ROLES_MAX, SLOTS_MAX, Stat,
     TaskLocks, WATCH_NONE, hook_place,
 };
 
@@ -64,7 +64,7 @@ fn place(key: &ObservationKey) -> u32 {
         ^ u64::from(key.hook) << 48
         ^ u64::from(key.flags).wrapping_mul(0x0100_0010_0000_0001)
         ^ u64::from(key.history_complete) << 44;
-    (folded.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - COUNTED_KEYS.trailing_zeros())) as u32
+    (folded.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - COUNTED_PLACES.trailing_zeros())) as u32
 }
 
 /// Whether two keys are equal, word by word: field by field, the bytes are compared one at a time.
@@ -86,20 +86,35 @@ unsafe fn is_equal(a: *const ObservationKey, b: &ObservationKey) -> bool {
 /// Counts `key`; true when it is new. A key that finds its place taken is counted in the table of all keys, always.
 #[inline(always)]
 pub(crate) fn count_key(key: &ObservationKey) -> bool {
-    let Some(entry) = COUNTED.get_ptr_mut(place(key)) else { return count_in_table(key) };
-    // SAFETY: a per-CPU map value; a program that interrupts another on this CPU sees `state` and keeps away.
+    let Some(keys) = COUNTED.get_ptr_mut(place(key)) else { return count_in_table(key) };
+    for way in 0..COUNTED_WAYS {
+        // SAFETY: a per-CPU map value; the way is below the array's size.
+        if let Some(is_new) = unsafe { count_at(&raw mut (*keys)[way], key) } {
+            return is_new;
+        }
+    }
+    count_in_table(key)
+}
+
+/// Counts `key` where it has room; `None` when the room is another's.
+///
+/// # Safety
+/// `entry` is within a live map value of this CPU's; a program that interrupts another there sees `state` and keeps away.
+#[inline(always)]
+unsafe fn count_at(entry: *mut CountedKey, key: &ObservationKey) -> Option<bool> {
+    // SAFETY: by the caller.
     unsafe {
         if (*entry).state == COUNTED_KEY_READY {
             if is_equal(&raw const (*entry).key, key) {
                 (*entry).count += 1;
-                return false;
+                return Some(false);
             }
         } else if (*entry).state == 0 {
             let before = exchange(&raw mut (*entry).state, 1);
             if before != 0 {
                 // An interrupt's program was first, and has ended.
                 write_volatile(&raw mut (*entry).state, before);
-                return count_in_table(key);
+                return Some(count_in_table(key));
             }
             (*entry).key.hook = key.hook;
             (*entry).key.flags = key.flags;
@@ -110,9 +125,10 @@ pub(crate) fn count_key(key: &ObservationKey) -> bool {
             (*entry).key.sb = key.sb;
             (*entry).key.slots = key.slots;
             write_volatile(&raw mut (*entry).state, COUNTED_KEY_READY);
+            return Some(count_in_table(key));
         }
     }
-    count_in_table(key)
+    None
 }
 
 /// Every fact of the invocation, folded into its key.
@@ -214,7 +230,7 @@ fn hook_of(ctx: &ProbeContext) -> u32 {
     unsafe {
         let function = bpf_get_func_ip(ctx.as_ptr());
         match HOOK_PLACES.get(hook_place(function)) {
-            Some(place) if place.function == function => place.hook as u32,
+            Some(place) if place.function == function => place.hook,
             _ => bpf_get_attach_cookie(ctx.as_ptr()) as u32,
         }
     }
@@ -231,6 +247,10 @@ fn from_registers(ctx: &ProbeContext) -> Invocation {
     };
     Invocation { hook: hook_of(ctx), args, caller: fast_u64(stack_pointer), stack_pointer, processor_flags }
 }
+
+/// [`callback_entry`], for what the daemon has compiled no plan for, or what is unusual: see the daemon's `fast_path`.
+#[map]
+pub(crate) static INTERPRETER: ProgramArray = ProgramArray::with_max_entries(1, 0);
 
 /// The daemon's word, the current task and its table.
 type Wanted = (&'static Control, u64, *mut TaskLocks);

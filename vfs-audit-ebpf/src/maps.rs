@@ -6,7 +6,7 @@ use aya_ebpf::{
     maps::{Array, HashMap, PerCpuArray, PerCpuHashMap, RingBuf},
 };
 use vfs_audit_common::{
-    COUNTED_KEYS, ContextBase, Control, CountedKey, EVENT_RING_BYTES, FUNCTIONS_MAX, HOOK_PLACES_LEN, HOOKS_MAX,
+    COUNTED_PLACES, ContextBase, Control, CountedPlace, EVENT_RING_BYTES, FUNCTIONS_MAX, HOOK_PLACES_LEN, HOOKS_MAX,
     HookPlace, HookPlan, KEYS_MAX, KernelOffsets, LOSS_CAUSES, LockdepOffsets, Loss, ObservationKey, PEEK_BYTES,
     PENDING_MAX, Pending, STATS_LEN, Stat, TASK_SLOTS, TASKS_ASIDE_MAX, TaskLocks, WIRE_VERSION,
 };
@@ -37,7 +37,7 @@ pub(crate) static HOOK_PLACES: Array<HookPlace> = Array::with_max_entries(HOOK_P
 pub(crate) static COUNTS: PerCpuHashMap<ObservationKey, u64> = PerCpuHashMap::with_max_entries(KEYS_MAX as u32, 0);
 /// Invocations by key, the quick way: at the place that a hash of the key says.
 #[map]
-pub(crate) static COUNTED: PerCpuArray<CountedKey> = PerCpuArray::with_max_entries(COUNTED_KEYS as u32, 0);
+pub(crate) static COUNTED: PerCpuArray<CountedPlace> = PerCpuArray::with_max_entries(COUNTED_PLACES as u32, 0);
 /// Calls of a hook's function for an object whose table holds another.
 #[map]
 pub(crate) static DIRECT: PerCpuArray<u64> = PerCpuArray::with_max_entries(HOOKS_MAX as u32, 0);

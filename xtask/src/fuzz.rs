@@ -59,8 +59,9 @@ pub fn run(args: &Args) -> Result<i32> {
     let named = |(name, _): &&(&str, &str)| args.targets.is_empty() || args.targets.iter().any(|target| target == name);
     let wanted: Vec<&(&str, &str)> = TARGETS.iter().filter(named).collect();
     let mut tally = Tally::default();
-    // Without cargo-fuzz too: what the targets share must compile.
     let seeds = seeds()?;
+    // Without cargo-fuzz too.
+    must_compile()?;
     if let Some(reason) = unavailable(args.install)? {
         for (name, _) in &wanted {
             println!("skip: fuzz {name}: {reason}");
@@ -112,10 +113,25 @@ fn unavailable(install: bool) -> Result<Option<String>> {
     if !has() {
         return Ok(Some(format!("no cargo-fuzz (cargo install cargo-fuzz --version {CARGO_FUZZ_VERSION} --locked)")));
     }
-    if process::find("c++").is_none() && process::find("g++").is_none() {
+    if !has_compiler() {
         return Ok(Some("no C++ compiler for libFuzzer (apt-get install g++)".to_owned()));
     }
     Ok(None)
+}
+
+/// The targets must compile, where there is a C++ compiler for what they link.
+fn must_compile() -> Result<()> {
+    if !has_compiler() {
+        return Ok(());
+    }
+    let mut cargo = cargo();
+    cargo.env("CARGO_TARGET_DIR", workspace::target_dir());
+    cargo.args(["check", "--quiet", "--locked", "--manifest-path", "tests/fuzz/Cargo.toml", "--bins"]);
+    process::run(&mut cargo).context("compiling the fuzz targets")
+}
+
+fn has_compiler() -> bool {
+    process::find("c++").is_some() || process::find("g++").is_some()
 }
 
 /// Makes the inputs to begin with.

@@ -17,7 +17,8 @@ fn ask(btf: &Btf) {
     for id in 0..64 {
         let _ = (btf.kind(id), btf.name(id).len(), btf.width_of(id));
     }
-    let _ = (btf.function_named("op"), btf.function_names().len());
+    let prototypes: Vec<u32> = btf.function_named("op").into_iter().chain(btf.prototypes_of("op")).collect();
+    let _ = prototypes.into_iter().filter_map(|id| btf.arguments_of(id)).count();
     let _ = btf.functions_taking(&["inode".to_owned()]);
 }
 

@@ -8,11 +8,13 @@ use std::{
 };
 
 use super::{
+    fast_path::FastPath,
     hooks::Hook,
     object::Object,
     sys::{self, Purpose, TRACE_FENTRY, TRACE_FEXIT},
 };
 use crate::btf::Btf;
+use vfs_audit_common::HookPlan;
 
 /// How callbacks are hooked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,6 +105,8 @@ pub(super) struct Attachment {
     jumps: Vec<(usize, Option<OwnedFd>)>,
     /// Keeps programs loaded that later hooks use too, by name and whether for single kprobes.
     programs: Vec<((&'static str, bool), OwnedFd)>,
+    /// The usual plans, compiled, or why they are not.
+    pub fast: Option<Result<FastPath, String>>,
     /// Programs of callbacks' trampolines: each counts the runs that were skipped while it was running already.
     trampolines: Vec<OwnedFd>,
 }
@@ -195,6 +199,24 @@ impl Attachment {
         results
     }
 
+    /// Compiles `plans`, to be used where kprobe.multi is.
+    pub(super) fn compile(&mut self, object: &Object, plans: &[&HookPlan]) {
+        if object.cast().is_none() || self.wanted.is_some_and(|wanted| wanted != Backend::KprobeMulti) {
+            return;
+        }
+        let interpreter = self.program(object, "callback_entry", Purpose::KprobeMulti);
+        let load = |interpreter: i32| FastPath::load(object, plans, interpreter);
+        self.fast = Some(interpreter.map_err(|e| e.to_string()).and_then(load));
+    }
+
+    /// The number of the code for `plan`, see [`FastPath::code_of`].
+    pub(super) fn code_of(&self, plan: &HookPlan) -> u32 {
+        match &self.fast {
+            Some(Ok(fast)) => fast.code_of(plan),
+            _ => 0,
+        }
+    }
+
     /// Notes the calls of functions (name, address, bit); the result says for each why that failed.
     ///
     /// By the way in which callbacks are hooked, which is known by then.
@@ -231,7 +253,8 @@ impl Attachment {
 
     /// The programs in use that the kernel counts skipped runs of.
     pub(super) fn programs(&self) -> impl Iterator<Item = &OwnedFd> {
-        self.programs.iter().map(|(_, program)| program).chain(&self.trampolines)
+        let fast = self.fast.iter().flatten().map(|fast| &fast.program);
+        self.programs.iter().map(|(_, program)| program).chain(&self.trampolines).chain(fast)
     }
 
     /// Takes hooks off; says of which that was possible. `before_the_run`: those too that share links, whose whole group is not
@@ -273,7 +296,9 @@ impl Attachment {
         first: usize,
         manner: &Manner<'_>,
     ) -> Result<Vec<Attached>, String> {
-        let entry = self.program(object, "callback_entry", Purpose::KprobeMulti).map_err(|e| e.to_string())?;
+        let interpreter = self.program(object, "callback_entry", Purpose::KprobeMulti).map_err(|e| e.to_string())?;
+        let fast = self.fast.as_ref().and_then(|fast| fast.as_ref().ok());
+        let entry = fast.map_or(interpreter, |fast| fast.program.as_raw_fd());
         let by_trampoline = self.add_trampolines(object, btf, hooks, first, manner);
         let numbered = |wanted: &dyn Fn(&Hook) -> bool| -> Vec<(u64, u64)> {
             let is_left = |(n, hook): &(usize, &Hook)| hook.is_traceable && !by_trampoline[*n] && wanted(hook);
@@ -351,7 +376,7 @@ impl Attachment {
         let (jump, map) = JUMPS.get(number)?;
         if number == self.jumps.len() {
             let program = trampoline_program(object, btf, &hook.callback, &hook.module, INTERRUPT).ok();
-            let program = program.filter(|program| object.set_program(map, program).is_ok());
+            let program = program.filter(|program| object.set_program(map, program.as_raw_fd()).is_ok());
             self.jumps.push((plan, program));
         }
         self.jumps[number].1.as_ref().map(|_| *jump)

@@ -7,7 +7,7 @@ use std::{
 };
 
 use aya::maps::{HashMap, MapData, PerCpuArray, PerCpuHashMap};
-use vfs_audit_common::{COUNTED_KEY_READY, COUNTED_KEYS, Control, CountedKey, Loss, ObservationKey, Pending, Stat};
+use vfs_audit_common::{COUNTED_KEY_READY, COUNTED_PLACES, Control, CountedPlace, Loss, ObservationKey, Pending, Stat};
 
 use super::{
     decode::{Decoder, Known},
@@ -99,9 +99,10 @@ impl Session {
             let (key, per_cpu) = entry?;
             *keys.entry(key).or_default() += per_cpu.iter().sum::<u64>();
         }
-        let counted: PerCpuArray<&MapData, CountedKey> = PerCpuArray::try_from(map(&self.object.ebpf, "COUNTED")?)?;
-        for place in 0..COUNTED_KEYS as u32 {
-            for entry in counted.get(&place, 0)?.iter().filter(|entry| entry.state == COUNTED_KEY_READY) {
+        let counted: PerCpuArray<&MapData, CountedPlace> = PerCpuArray::try_from(map(&self.object.ebpf, "COUNTED")?)?;
+        for place in 0..COUNTED_PLACES as u32 {
+            let of_cpus = counted.get(&place, 0)?;
+            for entry in of_cpus.iter().flatten().filter(|entry| entry.state == COUNTED_KEY_READY) {
                 *keys.entry(entry.key).or_default() += entry.count;
             }
         }

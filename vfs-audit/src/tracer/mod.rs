@@ -28,6 +28,7 @@ mod call;
 mod collect;
 mod compile;
 mod decode;
+mod fast_path;
 mod hooks;
 mod object;
 mod offsets;

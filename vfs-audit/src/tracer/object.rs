@@ -41,6 +41,7 @@ pub(super) struct Object {
     instructions: BTreeMap<String, Vec<u8>>,
     /// Number of the kernel function `bpf_rdonly_cast`, when the programs may use it.
     cast: Option<u32>,
+    offsets: KernelOffsets,
 }
 
 fn map_fd(map: &Map) -> Option<RawFd> {
@@ -77,7 +78,17 @@ impl Object {
         loader.override_global("LOCKDEP", lockdep, true);
         let ebpf = loader.load(OBJECT)?;
         let instructions = instructions(&ebpf)?;
-        Ok(Self { ebpf, instructions, cast })
+        Ok(Self { ebpf, instructions, cast, offsets: *offsets })
+    }
+
+    /// Where everything is, and the number of `bpf_rdonly_cast`, when the programs read memory by it.
+    pub(super) fn cast(&self) -> Option<(&KernelOffsets, u32)> {
+        Some((&self.offsets, self.cast?))
+    }
+
+    /// The descriptor of a map.
+    pub(super) fn map(&self, name: &str) -> Option<RawFd> {
+        map_fd(self.ebpf.map(name)?)
     }
 
     /// Whether the programs read memory by `bpf_rdonly_cast`.
@@ -89,10 +100,10 @@ impl Object {
     ///
     /// # Errors
     /// The kernel's: where a program of this type cannot be called by those that use the map.
-    pub(super) fn set_program(&self, map: &str, program: &OwnedFd) -> std::io::Result<()> {
-        let fd = self.ebpf.map(map).and_then(map_fd);
+    pub(super) fn set_program(&self, map: &str, program: RawFd) -> std::io::Result<()> {
+        let fd = self.map(map);
         let fd = fd.ok_or_else(|| std::io::Error::other(format!("the eBPF object has no map {map}")))?;
-        sys::set_program(fd, 0, program.as_raw_fd())
+        sys::set_program(fd, 0, program)
     }
 
     /// Loads program `name` for `purpose`.

@@ -3,7 +3,7 @@
 use std::os::fd::{AsRawFd as _, OwnedFd};
 
 use aya::maps::{Array, MapData, MapError, PerCpuArray, PerCpuHashMap, PerCpuValues};
-use vfs_audit_common::{CONTEXT_UNKNOWN, COUNTED_KEYS, ContextBase, Control, CountedKey, ObservationKey};
+use vfs_audit_common::{CONTEXT_UNKNOWN, COUNTED_PLACES, ContextBase, Control, CountedPlace, ObservationKey};
 
 use super::{
     programs::Counting,
@@ -77,14 +77,14 @@ impl Session {
             seen += counts.get(key, 0).map_or(0, |per_cpu| per_cpu.iter().sum::<u64>());
             counts.remove(key)?;
         }
-        let mut counted: PerCpuArray<&mut MapData, CountedKey> =
+        let mut counted: PerCpuArray<&mut MapData, CountedPlace> =
             PerCpuArray::try_from(map_mut(&mut self.object.ebpf, "COUNTED")?)?;
-        for place in 0..COUNTED_KEYS as u32 {
-            let entries = counted.get(&place, 0)?;
-            let count: u64 = entries.iter().map(|entry| entry.count).sum();
-            if entries.iter().any(|entry| entry.state != 0) {
+        for place in 0..COUNTED_PLACES as u32 {
+            let of_cpus = counted.get(&place, 0)?;
+            let count: u64 = of_cpus.iter().flatten().map(|entry| entry.count).sum();
+            if of_cpus.iter().flatten().any(|entry| entry.state != 0) {
                 seen += count;
-                let free = vec![CountedKey::default(); entries.len()];
+                let free = vec![CountedPlace::default(); of_cpus.len()];
                 counted.set(place, PerCpuValues::try_from(free).map_err(MapError::from)?, 0)?;
             }
         }

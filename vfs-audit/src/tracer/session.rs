@@ -11,7 +11,7 @@ use aya::{
 };
 use thiserror::Error;
 use vfs_audit_common::{
-    Control, FLAG_ATOMIC, FLAG_IN_INTERRUPT, HOOKS_MAX, HookPlace, HookPlan, KernelOffsets, LOCK_MUTEX, LockdepOffsets,
+    Control, ENABLED_FAST, FLAG_ATOMIC, FLAG_IN_INTERRUPT, HOOKS_MAX, HookPlace, HookPlan, KernelOffsets, LOCK_MUTEX, LockdepOffsets,
     Stat, hook_place,
 };
 
@@ -275,7 +275,10 @@ impl Session {
             own_tgid: std::process::id().into(),
             ..Control::default()
         };
-        let control = self.prove_probes(control)?;
+        let mut control = self.prove_probes(control)?;
+        if pid.is_none() && matches!(self.callbacks.fast, Some(Ok(_))) {
+            control.enabled = ENABLED_FAST.into();
+        }
         self.set_control(control)?;
         // Tasks born from now on are seen from their first lock.
         self.set_control(Control { since: monotonic_ns(), ..control })?;
@@ -317,19 +320,26 @@ impl Session {
     /// Attaches the hooks from `first` on.
     fn attach_callbacks(&mut self, first: usize) -> Result<(), TracerError> {
         let mut plans: Array<&mut MapData, HookPlan> = Array::try_from(map_mut(&mut self.object.ebpf, "PLANS")?)?;
-        for (number, hook) in self.hooks.hooks.iter().enumerate().skip(first) {
-            plans.set(number as u32, self.plans.of_hook(hook), 0)?;
+        let of_hooks: Vec<HookPlan> =
+            self.hooks.hooks[first..].iter().map(|hook| self.plans.of_hook(hook)).collect();
+        for (plan, number) in of_hooks.iter().zip(first..) {
+            plans.set(number as u32, plan, 0)?;
         }
         let mut numbers: HashMap<&mut MapData, u64, u32> = HashMap::try_from(map_mut(&mut self.object.ebpf, "HOOKS")?)?;
         for (number, hook) in self.hooks.hooks.iter().enumerate().skip(first) {
             numbers.insert(hook.address, number as u32, 0)?;
         }
+        // Lockdep is asked by the interpreter alone.
+        if first == 0 && self.lockdep.is_none() {
+            self.callbacks.compile(&self.object, &of_hooks.iter().collect::<Vec<_>>());
+        }
+        eprintln!("FAST {:?}", self.callbacks.fast.as_ref().map(|f| f.as_ref().map(|f| f.len())));
         let mut places: Array<&mut MapData, HookPlace> =
             Array::try_from(map_mut(&mut self.object.ebpf, "HOOK_PLACES")?)?;
-        for (number, hook) in self.hooks.hooks.iter().enumerate().skip(first) {
-            let place = hook_place(hook.address);
+        for ((plan, hook), number) in of_hooks.iter().zip(&self.hooks.hooks[first..]).zip(first..) {
+            let (place, code) = (hook_place(hook.address), self.callbacks.code_of(plan));
             if places.get(&place, 0)?.function == 0 {
-                places.set(place, HookPlace { function: hook.address, hook: number as u64 }, 0)?;
+                places.set(place, HookPlace { function: hook.address, hook: number as u32, code }, 0)?;
             }
         }
         let plans = &self.plans;

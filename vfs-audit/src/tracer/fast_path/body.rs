@@ -1,0 +1,583 @@
+//! The code of one shape: the readings of `facts`, `words`, `context` and `watch` of the eBPF programs, each where it is usual.
+
+use std::mem::{offset_of, size_of};
+
+use vfs_audit_common::{
+    COUNTED_KEY_READY, COUNTED_PLACES, COUNTED_WAYS, Control, CountedKey, FLAG_AND_MASK, FLAG_IS_DIRECTORY, FLAG_MEMBER_EQUALS,
+    FLAG_MEMBER_MASK, FLAG_PRESENT, FLAG_ROLES_DIFFER, FROM_ROLE, FlagReader, HELD_LOCKS_MAX, HeldLock, LOCK_FOLIO,
+    LOCK_MUTEX, LOCK_RWSEM, LOCK_SPIN, LOCK_UNTRACKED, ObservationKey, RoleReader, SLOT_ABSENT, SLOT_TRACKED_EXCLUSIVE,
+    SLOT_TRACKED_NONE, SLOT_TRACKED_SHARED, SLOT_UNTRACKED, SLOT_WORD_FREE, SLOT_WORD_OTHER, SLOT_WORD_READERS,
+    SLOT_WORD_SELF, SLOT_WORD_TAKEN, SlotReader, TaskLocks, WATCH_EXIT, WATCH_SLEEP, WatchFrame,
+};
+
+use super::{
+    Ground, held_lock_offset, increment, local, look_up, read, register,
+    assembler::{Alu, Assembler, If, Label, Reg, Width},
+    shape::Shape,
+    spread,
+};
+
+/// `ERR_PTR` values lie from here on.
+const ERRORS_FROM: i32 = -4095 - 1;
+/// Set in the preemption count of an x86 kernel while nobody wants the CPU.
+const PREEMPT_NEED_RESCHED: u64 = 0x8000_0000;
+/// Bits of the preemption count that say: serving an interrupt.
+const PREEMPT_INTERRUPTS: i32 = 0x00ff_0100;
+/// The processor's flag that interrupts are on.
+const FLAG_INTERRUPTS: i32 = 1 << 9;
+/// The first watched frame of a task.
+const FRAME: usize = offset_of!(TaskLocks, watched);
+/// Low bits of an owner word that are flags.
+const OWNER_FLAGS: i32 = 7;
+
+/// One body in the making.
+struct Body<'a> {
+    asm: &'a mut Assembler,
+    ground: &'a Ground<'a>,
+    shape: &'a Shape,
+    slow: Label,
+    /// Whether flags, and slots, have a local to which bits are added: else they are all zero.
+    has_flags: bool,
+    has_slots: bool,
+}
+
+/// Emits the code of `shape`. On its way to `slow` nothing has been changed.
+pub(super) fn emit(asm: &mut Assembler, ground: &Ground<'_>, shape: &Shape, slow: Label, out: Label) {
+    let has_flags = shape.flags.iter().any(|flag| !is_of_context(flag));
+    let mut body = Body { asm, ground, shape, slow, has_flags, has_slots: !shape.slots.is_empty() };
+    body.roles();
+    body.chain(&shape.table, slow);
+    body.asm.store_local(local::TABLE, Reg::R0);
+    body.unless_direct(out);
+    body.chain(&shape.superblock, slow);
+    body.asm.store_local(local::SUPERBLOCK, Reg::R0);
+    if shape.reads_context() {
+        body.context();
+    }
+    if body.has_flags {
+        body.asm.clear_local(local::FLAGS);
+    }
+    for (number, flag) in shape.flags.iter().enumerate() {
+        body.flag(number, flag);
+    }
+    if body.has_slots {
+        body.asm.clear_local(local::SLOTS);
+    }
+    for (number, slot) in shape.slots.iter().enumerate() {
+        body.slot(number, slot);
+    }
+    if shape.is_watched {
+        body.find_room_for_frame();
+    }
+    body.count();
+    if shape.is_watched {
+        body.open_frame();
+    }
+    if shape.is_shared {
+        body.asm.copy(Reg::R1, Reg::R9);
+        increment(body.asm, ground.through_table, out);
+    }
+    body.asm.jump(out);
+}
+
+/// Whether the flag is zero wherever the fast path comes to its end.
+fn is_of_context(flag: &FlagReader) -> bool {
+    !matches!(
+        flag.kind,
+        FLAG_AND_MASK
+            | FLAG_ROLES_DIFFER
+            | FLAG_PRESENT
+            | FLAG_IS_DIRECTORY
+            | FLAG_MEMBER_MASK
+            | FLAG_MEMBER_EQUALS
+    )
+}
+
+/// Whether a role is an argument as it is.
+fn is_argument(reader: &RoleReader) -> bool {
+    reader.source & FROM_ROLE == 0 && reader.steps == 0 && reader.add == 0
+}
+
+fn local_of_role(role: usize) -> i16 {
+    local::ROLES + 8 * role as i16
+}
+
+impl Body<'_> {
+    /// `to` = the object of `role`, which may be null or an error.
+    fn role(&mut self, to: Reg, role: usize) {
+        let reader = &self.shape.roles[role];
+        if is_argument(reader) {
+            self.asm.load(Width::Double, to, Reg::R6, register::ARGUMENTS[usize::from(reader.source)]);
+        } else {
+            self.asm.load_local(to, local_of_role(role));
+        }
+    }
+
+    /// Finds every role that is more than an argument.
+    fn roles(&mut self) {
+        for (number, reader) in self.shape.roles.iter().enumerate() {
+            if is_argument(reader) {
+                continue;
+            }
+            let (none, found) = (self.asm.label(), self.asm.label());
+            self.chain(reader, none);
+            self.asm.jump(found);
+            self.asm.bind(none);
+            self.asm.set(Reg::R0, 0);
+            self.asm.bind(found);
+            self.asm.store_local(local_of_role(number), Reg::R0);
+        }
+    }
+
+    /// R0 = the object that `reader` reaches; goes to `none` where there is none.
+    fn chain(&mut self, reader: &RoleReader, none: Label) {
+        if reader.source & FROM_ROLE != 0 {
+            self.role(Reg::R0, usize::from(reader.source & !FROM_ROLE));
+        } else {
+            self.asm.load(Width::Double, Reg::R0, Reg::R6, register::ARGUMENTS[usize::from(reader.source)]);
+        }
+        self.unless_object(Reg::R0, none);
+        for offset in &reader.offset[..usize::from(reader.steps)] {
+            self.asm.copy(Reg::R1, Reg::R0);
+            self.asm.alu_by(Alu::Add, Reg::R1, i32::from(*offset));
+            read(self.asm, self.ground);
+            self.unless_object(Reg::R0, none);
+        }
+        if reader.add != 0 {
+            self.asm.alu_by(Alu::Add, Reg::R0, i32::from(reader.add));
+        }
+    }
+
+    /// Counts a direct call, and goes to `out`, where the table holds another function: see `facts::is_in_table`.
+    fn unless_direct(&mut self, out: Label) {
+        if self.shape.table_slots.is_empty() {
+            return;
+        }
+        let through_table = self.asm.label();
+        for offset in &self.shape.table_slots {
+            self.asm.load_local(Reg::R1, local::TABLE);
+            self.asm.alu_by(Alu::Add, Reg::R1, i32::from(*offset));
+            read(self.asm, self.ground);
+            self.asm.load_local(Reg::R1, local::FUNCTION);
+            self.asm.jump_if(Reg::R0, If::Equal, Reg::R1, through_table);
+        }
+        self.asm.copy(Reg::R1, Reg::R9);
+        increment(self.asm, self.ground.direct, out);
+        self.asm.jump(out);
+        self.asm.bind(through_table);
+    }
+
+    /// Goes to `none` when `object` is null or an error.
+    fn unless_object(&mut self, object: Reg, none: Label) {
+        self.asm.jump_if_value(object, If::Equal, 0, none);
+        self.asm.jump_if_value(object, If::NotBelow, ERRORS_FROM, none);
+    }
+
+    /// R1 = the object of `role`; goes to `none` when it has none.
+    fn object(&mut self, role: u8, none: Label) {
+        self.role(Reg::R1, usize::from(role));
+        self.unless_object(Reg::R1, none);
+    }
+
+    /// R0 = what stands `offset` bytes into the object of `role`; goes to `none` when there is no object.
+    fn member(&mut self, role: u8, offset: u32, none: Label) {
+        self.object(role, none);
+        self.asm.alu_by(Alu::Add, Reg::R1, offset.cast_signed());
+        read(self.asm, self.ground);
+    }
+
+    /// Leaves the fast path unless sleeping is allowed here and this is no interrupt: see `context::read`.
+    fn context(&mut self) {
+        let (ground, slow) = (self.ground, self.slow);
+        let asm = &mut *self.asm;
+        asm.call(super::Helper::ProcessorId);
+        asm.copy(Reg::R1, Reg::R0);
+        asm.alu_by(Alu::ShiftLeft, Reg::R1, 3);
+        let control = |asm: &mut Assembler, to: Reg, width, field: usize| {
+            asm.map_value(to, ground.control, field);
+            asm.load(width, to, to, 0);
+        };
+        control(asm, Reg::R2, Width::Double, offset_of!(Control, per_cpu_offsets));
+        asm.jump_if_value(Reg::R2, If::Equal, 0, slow);
+        asm.alu(Alu::Add, Reg::R1, Reg::R2);
+        read(asm, ground);
+        control(asm, Reg::R1, Width::Double, offset_of!(Control, preempt_count));
+        asm.alu(Alu::Add, Reg::R1, Reg::R0);
+        read(asm, ground);
+        asm.set(Reg::R1, u64::from(u32::MAX) & !PREEMPT_NEED_RESCHED);
+        asm.alu(Alu::And, Reg::R0, Reg::R1);
+        asm.jump_if_value(Reg::R0, If::AnyBit, PREEMPT_INTERRUPTS, slow);
+        control(asm, Reg::R1, Width::Word, offset_of!(Control, preempt_unadjusted));
+        asm.jump_if(Reg::R0, If::Above, Reg::R1, slow);
+        if ground.offsets.task_rcu_nesting != 0 {
+            asm.copy(Reg::R1, Reg::R8);
+            asm.alu_by(Alu::Add, Reg::R1, ground.offsets.task_rcu_nesting.cast_signed());
+            read(asm, ground);
+            asm.alu_by(Alu::ShiftLeft, Reg::R0, 32);
+            asm.alu_by(Alu::ShiftRight, Reg::R0, 32);
+            control(asm, Reg::R1, Width::Word, offset_of!(Control, rcu_base));
+            asm.jump_if(Reg::R0, If::Above, Reg::R1, slow);
+        }
+        let on = asm.label();
+        control(asm, Reg::R1, Width::Word, offset_of!(Control, flags_saved));
+        asm.jump_if_value(Reg::R1, If::Equal, 0, on);
+        asm.load(Width::Double, Reg::R1, Reg::R6, register::FLAGS);
+        asm.alu_by(Alu::And, Reg::R1, FLAG_INTERRUPTS);
+        asm.jump_if_value(Reg::R1, If::Equal, 0, slow);
+        asm.bind(on);
+    }
+
+    /// Adds the bit of flag `number` where it is so.
+    fn flag(&mut self, number: usize, reader: &FlagReader) {
+        if is_of_context(reader) {
+            return;
+        }
+        let (slow, so, not) = (self.slow, self.asm.label(), self.asm.label());
+        match reader.kind {
+            FLAG_AND_MASK => {
+                self.asm.load(Width::Double, Reg::R0, Reg::R6, register::ARGUMENTS[usize::from(reader.a)]);
+                self.any_bit(reader, so);
+            }
+            FLAG_ROLES_DIFFER => {
+                self.role_or_null(reader.a);
+                self.asm.copy(Reg::R0, Reg::R1);
+                self.role_or_null(reader.b);
+                self.asm.jump_if(Reg::R0, If::NotEqual, Reg::R1, so);
+            }
+            FLAG_PRESENT => self.object(reader.a, not),
+            FLAG_IS_DIRECTORY => {
+                self.member(reader.a, self.ground.offsets.inode_mode, not);
+                self.asm.alu_by(Alu::And, Reg::R0, 0o170_000);
+                self.asm.jump_if_value(Reg::R0, If::Equal, 0o040_000, so);
+            }
+            FLAG_MEMBER_MASK => {
+                self.member(reader.a, reader.offset.into(), slow);
+                self.any_bit(reader, so);
+            }
+            _ => {
+                self.member(reader.a, reader.offset.into(), slow);
+                self.narrow(reader.width);
+                self.asm.set(Reg::R1, reader.value);
+                self.asm.jump_if(Reg::R0, If::Equal, Reg::R1, so);
+            }
+        }
+        // What is not reachable the verifier refuses.
+        if reader.kind != FLAG_PRESENT {
+            self.asm.jump(not);
+        }
+        self.asm.bind(so);
+        self.add_bits(local::FLAGS, 1 << number);
+        self.asm.bind(not);
+    }
+
+    /// R1 = the object of `role`, null where it has none.
+    fn role_or_null(&mut self, role: u8) {
+        let (none, found) = (self.asm.label(), self.asm.label());
+        self.object(role, none);
+        self.asm.jump(found);
+        self.asm.bind(none);
+        self.asm.set(Reg::R1, 0);
+        self.asm.bind(found);
+    }
+
+    /// Goes to `so` when the low bytes of R0 have a bit of the reader's value.
+    fn any_bit(&mut self, reader: &FlagReader, so: Label) {
+        self.asm.set(Reg::R1, reader.value & low_bytes(reader.width));
+        self.asm.jump_if(Reg::R0, If::AnyBit, Reg::R1, so);
+    }
+
+    /// R0 = its low bytes.
+    fn narrow(&mut self, width: u8) {
+        if width != 8 {
+            self.asm.set(Reg::R1, low_bytes(width));
+            self.asm.alu(Alu::And, Reg::R0, Reg::R1);
+        }
+    }
+
+    fn add_bits(&mut self, to: i16, bits: u64) {
+        self.asm.load_local(Reg::R1, to);
+        self.asm.set(Reg::R2, bits);
+        self.asm.alu(Alu::Or, Reg::R1, Reg::R2);
+        self.asm.store_local(to, Reg::R1);
+    }
+
+    /// Adds the byte of lock slot `number`.
+    fn slot(&mut self, number: usize, reader: &SlotReader) {
+        let done = self.asm.label();
+        let absent = if SLOT_ABSENT == 0 { done } else { self.slow };
+        self.object(reader.role, absent);
+        self.asm.alu_by(Alu::Add, Reg::R1, i32::from(reader.offset));
+        self.asm.store_local(local::LOCK, Reg::R1);
+        read(self.asm, self.ground);
+        match reader.kind & !LOCK_UNTRACKED {
+            LOCK_RWSEM => self.rwsem(number, reader.kind == LOCK_RWSEM, done),
+            LOCK_MUTEX => self.mutex(number, done),
+            LOCK_FOLIO => {
+                let bit = self.ground.offsets.page_locked_bit & 63;
+                self.taken(number, 1 << bit);
+            }
+            LOCK_SPIN => self.taken(number, u32::MAX.into()),
+            _ => unreachable!("no such shape is compiled"),
+        }
+        self.asm.bind(done);
+    }
+
+    /// A lock without an owner, whose word is in R0: taken when it has one of `bits`.
+    fn taken(&mut self, number: usize, bits: u64) {
+        self.asm.set(Reg::R1, bits);
+        self.asm.alu(Alu::And, Reg::R0, Reg::R1);
+        self.asm.jump_if_value(Reg::R0, If::Equal, 0, self.slow);
+        self.state(number, SLOT_WORD_TAKEN | SLOT_UNTRACKED);
+    }
+
+    fn state(&mut self, number: usize, state: u8) {
+        self.add_bits(local::SLOTS, u64::from(state) << (8 * number));
+    }
+
+    /// An untracked mutex, whose owner is in R0.
+    fn mutex(&mut self, number: usize, done: Label) {
+        let (free, own) = (self.asm.label(), self.asm.label());
+        self.asm.jump_if_value(Reg::R0, If::Equal, 0, free);
+        self.asm.jump_if_value(Reg::R0, If::NotAbove, OWNER_FLAGS, self.slow);
+        self.asm.alu(Alu::Sub, Reg::R0, Reg::R8);
+        self.asm.jump_if_value(Reg::R0, If::NotAbove, OWNER_FLAGS, own);
+        self.state(number, SLOT_WORD_OTHER | SLOT_UNTRACKED);
+        self.asm.jump(done);
+        self.asm.bind(own);
+        self.state(number, SLOT_WORD_SELF | SLOT_UNTRACKED);
+        self.asm.jump(done);
+        self.asm.bind(free);
+        self.unless_readable();
+        self.state(number, SLOT_WORD_FREE | SLOT_UNTRACKED);
+    }
+
+    /// An rwsem, whose count is in R0.
+    fn rwsem(&mut self, number: usize, is_tracked: bool, done: Label) {
+        let (not_written, free) = (self.asm.label(), self.asm.label());
+        self.asm.store_local(local::WORD, Reg::R0);
+        self.asm.copy(Reg::R1, Reg::R0);
+        self.asm.alu_by(Alu::And, Reg::R1, 1);
+        self.asm.jump_if_value(Reg::R1, If::Equal, 0, not_written);
+        self.asm.load_local(Reg::R1, local::LOCK);
+        self.asm.alu_by(Alu::Add, Reg::R1, 8);
+        read(self.asm, self.ground);
+        self.asm.alu(Alu::Sub, Reg::R0, Reg::R8);
+        self.asm.jump_if_value(Reg::R0, If::Above, OWNER_FLAGS, self.slow);
+        if is_tracked {
+            self.unless_acquired_exclusively();
+        }
+        self.state(number, SLOT_WORD_SELF | if is_tracked { SLOT_TRACKED_EXCLUSIVE } else { SLOT_UNTRACKED });
+        self.asm.jump(done);
+        self.asm.bind(not_written);
+        // The top bit only says that a reader's fast path must fail.
+        self.asm.alu_by(Alu::ShiftLeft, Reg::R0, 1);
+        self.asm.alu_by(Alu::ShiftRight, Reg::R0, 9);
+        self.asm.jump_if_value(Reg::R0, If::Equal, 0, free);
+        if is_tracked {
+            let none = self.asm.label();
+            self.asm.load(Width::Word, Reg::R1, Reg::R7, offset_of!(TaskLocks, held_len));
+            self.asm.jump_if_value(Reg::R1, If::Equal, 0, none);
+            self.unless_acquired_last();
+            self.state(number, SLOT_WORD_READERS | SLOT_TRACKED_SHARED);
+            self.asm.jump(done);
+            self.asm.bind(none);
+            self.state(number, SLOT_WORD_READERS | SLOT_TRACKED_NONE);
+        } else {
+            self.state(number, SLOT_WORD_READERS | SLOT_UNTRACKED);
+        }
+        self.asm.jump(done);
+        self.asm.bind(free);
+        if is_tracked {
+            // With shared holdings in the table it takes a search.
+            self.asm.load(Width::Word, Reg::R1, Reg::R7, offset_of!(TaskLocks, held_len));
+            self.asm.jump_if_value(Reg::R1, If::NotEqual, 0, self.slow);
+        }
+        self.asm.load_local(Reg::R0, local::WORD);
+        self.unless_readable();
+        self.state(number, SLOT_WORD_FREE | if is_tracked { SLOT_TRACKED_NONE } else { SLOT_UNTRACKED });
+    }
+
+    /// Leaves the fast path where the lock's word is zero, in R0, and so seems all that stands behind it: perhaps nothing could
+    /// be read, see `words::read`.
+    fn unless_readable(&mut self) {
+        let readable = self.asm.label();
+        self.asm.jump_if_value(Reg::R0, If::NotEqual, 0, readable);
+        self.asm.load_local(Reg::R1, local::LOCK);
+        self.asm.alu_by(Alu::Add, Reg::R1, 24);
+        read(self.asm, self.ground);
+        self.asm.jump_if_value(Reg::R0, If::Equal, 0, self.slow);
+        self.asm.bind(readable);
+    }
+
+    /// Leaves the fast path unless the lock is noted at the first of its places: see `held::was_acquired_exclusively`.
+    fn unless_acquired_exclusively(&mut self) {
+        self.asm.load_local(Reg::R3, local::LOCK);
+        self.asm.copy(Reg::R1, Reg::R3);
+        self.asm.alu_by(Alu::ShiftRight, Reg::R1, 3);
+        spread(self.asm, HELD_LOCKS_MAX);
+        self.unless_noted(offset_of!(TaskLocks, exclusive));
+    }
+
+    /// Leaves the fast path unless the lock is the shared holding acquired last; the number of holdings is in R1.
+    fn unless_acquired_last(&mut self) {
+        self.asm.load_local(Reg::R3, local::LOCK);
+        self.asm.alu_by(Alu::Sub, Reg::R1, 1);
+        self.asm.alu_by(Alu::And, Reg::R1, HELD_LOCKS_MAX as i32 - 1);
+        self.unless_noted(offset_of!(TaskLocks, held));
+    }
+
+    /// Leaves the fast path unless the lock in R3 stands at place R1 of the holdings that begin at `table`.
+    fn unless_noted(&mut self, table: usize) {
+        held_lock_offset(self.asm);
+        self.asm.alu(Alu::Add, Reg::R1, Reg::R7);
+        self.asm.load(Width::Double, Reg::R1, Reg::R1, table + offset_of!(HeldLock, instance));
+        self.asm.jump_if(Reg::R1, If::NotEqual, Reg::R3, self.slow);
+    }
+
+    /// Counts the key at its place, see `callback::count_key`; leaves the fast path when it is not there.
+    fn count(&mut self) {
+        self.first_word();
+        self.place();
+        look_up(self.asm, self.ground.counted, self.slow);
+        let found = self.asm.label();
+        for way in 0..COUNTED_WAYS {
+            let other = if way + 1 < COUNTED_WAYS { self.asm.label() } else { self.slow };
+            self.unless_equal(other);
+            if way + 1 < COUNTED_WAYS {
+                self.asm.jump(found);
+                self.asm.bind(other);
+                self.asm.alu_by(Alu::Add, Reg::R0, size_of::<CountedKey>() as i32);
+            }
+        }
+        self.asm.bind(found);
+        self.asm.load(Width::Double, Reg::R1, Reg::R0, offset_of!(CountedKey, count));
+        self.asm.alu_by(Alu::Add, Reg::R1, 1);
+        self.asm.store(Width::Double, Reg::R0, offset_of!(CountedKey, count), Reg::R1);
+    }
+
+    /// Goes to `other` when the entry that R0 points to is not ready, or not of the key.
+    fn unless_equal(&mut self, other: Label) {
+        let asm = &mut *self.asm;
+        let at = |field: usize| offset_of!(CountedKey, key) + field;
+        asm.load(Width::Double, Reg::R1, Reg::R0, offset_of!(CountedKey, state));
+        asm.jump_if_value(Reg::R1, If::NotEqual, COUNTED_KEY_READY as i32, other);
+        let mut compare = |local: i16, field: usize| {
+            asm.load_local(Reg::R1, local);
+            asm.load(Width::Double, Reg::R2, Reg::R0, at(field));
+            asm.jump_if(Reg::R1, If::NotEqual, Reg::R2, other);
+        };
+        compare(local::WORD, offset_of!(ObservationKey, hook));
+        compare(local::CALLER, offset_of!(ObservationKey, caller));
+        compare(local::TABLE, offset_of!(ObservationKey, table));
+        compare(local::SUPERBLOCK, offset_of!(ObservationKey, sb));
+        if self.has_slots {
+            compare(local::SLOTS, offset_of!(ObservationKey, slots));
+        } else {
+            asm.load(Width::Double, Reg::R1, Reg::R0, at(offset_of!(ObservationKey, slots)));
+            asm.jump_if_value(Reg::R1, If::NotEqual, 0, other);
+        }
+    }
+
+    /// [`local::WORD`] = the key's first word: hook, complete history, entry, flags.
+    fn first_word(&mut self) {
+        self.asm.copy(Reg::R1, Reg::R9);
+        self.asm.alu_by(Alu::Or, Reg::R1, 1 << 16);
+        if self.has_flags {
+            self.asm.load_local(Reg::R2, local::FLAGS);
+            self.asm.alu_by(Alu::ShiftLeft, Reg::R2, 32);
+            self.asm.alu(Alu::Or, Reg::R1, Reg::R2);
+        }
+        self.asm.store_local(local::WORD, Reg::R1);
+    }
+
+    /// R1 = the key's place, see `callback::place`.
+    fn place(&mut self) {
+        let asm = &mut *self.asm;
+        let mix = |asm: &mut Assembler| asm.alu(Alu::Xor, Reg::R1, Reg::R2);
+        let rotated = |asm: &mut Assembler, local: i16, by: i32| {
+            asm.load_local(Reg::R2, local);
+            asm.copy(Reg::R3, Reg::R2);
+            asm.alu_by(Alu::ShiftLeft, Reg::R2, by);
+            asm.alu_by(Alu::ShiftRight, Reg::R3, 64 - by);
+            asm.alu(Alu::Or, Reg::R2, Reg::R3);
+        };
+        asm.set(Reg::R1, 1 << 44);
+        asm.load_local(Reg::R2, local::CALLER);
+        mix(asm);
+        rotated(asm, local::TABLE, 20);
+        mix(asm);
+        asm.load_local(Reg::R2, local::SUPERBLOCK);
+        asm.alu_by(Alu::ShiftRight, Reg::R2, 6);
+        mix(asm);
+        if self.has_slots {
+            rotated(asm, local::SLOTS, 40);
+            mix(asm);
+        }
+        asm.copy(Reg::R2, Reg::R9);
+        asm.alu_by(Alu::ShiftLeft, Reg::R2, 48);
+        mix(asm);
+        if self.has_flags {
+            asm.load_local(Reg::R2, local::FLAGS);
+            asm.set(Reg::R3, 0x0100_0010_0000_0001);
+            asm.alu(Alu::Mul, Reg::R2, Reg::R3);
+            mix(asm);
+        }
+        spread(asm, COUNTED_PLACES);
+    }
+
+    /// Leaves the fast path unless the task's first frame is free, or its callback has returned: see `watch::drop_returned`.
+    fn find_room_for_frame(&mut self) {
+        let (asm, slow) = (&mut *self.asm, self.slow);
+        let free = asm.label();
+        asm.load(Width::Word, Reg::R1, Reg::R7, offset_of!(TaskLocks, watched_len));
+        asm.jump_if_value(Reg::R1, If::Equal, 0, free);
+        asm.jump_if_value(Reg::R1, If::NotEqual, 1, slow);
+        asm.load(Width::Double, Reg::R1, Reg::R7, FRAME + offset_of!(WatchFrame, watched));
+        asm.jump_if_value(Reg::R1, If::AnyBit, WATCH_EXIT.into(), slow);
+        asm.load(Width::Double, Reg::R1, Reg::R7, FRAME + offset_of!(WatchFrame, stack_pointer));
+        asm.load_local(Reg::R2, local::STACK_POINTER);
+        asm.jump_if(Reg::R1, If::NotAbove, Reg::R2, free);
+        read(asm, self.ground);
+        asm.load(Width::Double, Reg::R1, Reg::R7, FRAME + offset_of!(WatchFrame, caller));
+        asm.jump_if(Reg::R0, If::Equal, Reg::R1, slow);
+        asm.bind(free);
+    }
+
+    /// Opens the task's first frame: see `watch::enter`.
+    fn open_frame(&mut self) {
+        let asm = &mut *self.asm;
+        asm.store(Width::Word, Reg::R7, FRAME + offset_of!(WatchFrame, hook), Reg::R9);
+        asm.store_value(Width::Word, Reg::R7, FRAME + offset_of!(WatchFrame, sleeps), 0);
+        asm.store_value(Width::Word, Reg::R7, FRAME + offset_of!(WatchFrame, happened), 0);
+        asm.store_value(Width::Double, Reg::R7, FRAME + offset_of!(WatchFrame, called), 0);
+        asm.store_value(Width::Double, Reg::R7, FRAME + offset_of!(WatchFrame, op_bits), 0);
+        asm.store_value(Width::Double, Reg::R7, FRAME + offset_of!(WatchFrame, watched), WATCH_SLEEP.into());
+        if self.has_flags {
+            asm.load_local(Reg::R1, local::FLAGS);
+            asm.store(Width::Word, Reg::R7, FRAME + offset_of!(WatchFrame, flags), Reg::R1);
+        } else {
+            asm.store_value(Width::Word, Reg::R7, FRAME + offset_of!(WatchFrame, flags), 0);
+        }
+        let mut copy = |local: i16, field: usize| {
+            asm.load_local(Reg::R1, local);
+            asm.store(Width::Double, Reg::R7, FRAME + field, Reg::R1);
+        };
+        copy(local::STACK_POINTER, offset_of!(WatchFrame, stack_pointer));
+        copy(local::CALLER, offset_of!(WatchFrame, caller));
+        copy(local::TABLE, offset_of!(WatchFrame, table));
+        copy(local::SUPERBLOCK, offset_of!(WatchFrame, sb));
+        asm.store_value(Width::Word, Reg::R7, offset_of!(TaskLocks, watched_len), 1);
+    }
+}
+
+/// A mask of the low `width` bytes.
+fn low_bytes(width: u8) -> u64 {
+    match width {
+        8 => u64::MAX,
+        4 => u32::MAX.into(),
+        2 => u16::MAX.into(),
+        _ => u8::MAX.into(),
+    }
+}
+
+const _: () = assert!(size_of::<HeldLock>() == 24, "what `held_lock_offset` multiplies by is a held lock's size");

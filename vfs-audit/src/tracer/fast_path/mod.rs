@@ -1,0 +1,272 @@
+//! The fast path: one program for all usual callbacks, made of their plans when it is attached.
+//!
+//! A plan is a small program of fact readers, and the program `callback_entry` its interpreter. Here most plans are compiled:
+//! the same readings, in straight code, for what is usual. What is not goes to the interpreter, which begins anew: another
+//! context than the self-test's, a task whose history is incomplete or that an interrupt borrows, a lock in a state that needs
+//! a search, an address that cannot be read, a key that was not counted before at its place.
+//!
+//! So this path has one effect alone, to count a key that the interpreter has counted before (and to open a frame that is
+//! watched for sleeping). It ships no event and counts no loss, and where it does not come to its end it has changed nothing.
+
+mod assembler;
+mod body;
+mod shape;
+
+use std::{
+    io,
+    mem::{offset_of, size_of},
+    os::fd::{OwnedFd, RawFd},
+};
+
+use vfs_audit_common::{
+    Control, ENABLED_FAST, HOOK_PLACES_LEN, HookPlace, HookPlan, KernelOffsets, Loss, TASK_SLOTS, TaskLocks,
+};
+
+use self::{
+    assembler::{Alu, Assembler, Helper, If, Label, Reg, Width},
+    shape::Shape,
+};
+use super::{
+    object::Object,
+    sys::{self, Purpose},
+};
+
+/// The map whose one program is the interpreter.
+const INTERPRETER: &str = "INTERPRETER";
+/// Instructions after which no further plan is compiled: jumps reach 32,767 of them.
+const INSTRUCTIONS_MAX: usize = 30_000;
+/// What spreads an address over the upper bits, see `place` in the eBPF programs.
+const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// Where the program keeps what it knows of the invocation: bytes below the frame pointer, 8 each.
+mod local {
+    pub(super) const INDEX: i16 = 8;
+    pub(super) const STACK_POINTER: i16 = 16;
+    pub(super) const CALLER: i16 = 24;
+    pub(super) const TABLE: i16 = 32;
+    pub(super) const SUPERBLOCK: i16 = 40;
+    pub(super) const FLAGS: i16 = 48;
+    pub(super) const SLOTS: i16 = 56;
+    pub(super) const LOCK: i16 = 64;
+    pub(super) const WORD: i16 = 72;
+    pub(super) const FUNCTION: i16 = 80;
+    pub(super) const ROLES: i16 = 88;
+}
+
+/// Registers of the x86-64 `struct pt_regs`, by byte offset.
+mod register {
+    pub(super) const ARGUMENTS: [usize; 6] = [112, 104, 96, 88, 72, 64];
+    pub(super) const FLAGS: usize = 144;
+    pub(super) const STACK_POINTER: usize = 152;
+}
+
+/// A compiled program, and for each of the hooks that it was made for the number of its code there.
+pub(super) struct FastPath {
+    /// For kprobe.multi.
+    pub(super) program: OwnedFd,
+    shapes: Vec<Shape>,
+}
+
+/// Maps and numbers of the running kernel.
+struct Ground<'a> {
+    offsets: &'a KernelOffsets,
+    /// Number of the kernel function `bpf_rdonly_cast`.
+    cast: u32,
+    control: i32,
+    tasks: i32,
+    places: i32,
+    counted: i32,
+    loss: i32,
+    direct: i32,
+    through_table: i32,
+    interpreter: i32,
+}
+
+impl FastPath {
+    /// Compiles `plans` and loads the program, which leaves what it does not take to `interpreter`.
+    ///
+    /// # Errors
+    /// Why there can be none here, in words: the kernel has no `bpf_rdonly_cast`, or refuses the program.
+    pub(super) fn load(object: &Object, plans: &[&HookPlan], interpreter: RawFd) -> Result<Self, String> {
+        let (offsets, cast) = object.cast().ok_or("the kernel has no bpf_rdonly_cast")?;
+        let map = |name| object.map(name).ok_or_else(|| format!("the eBPF object has no map {name}"));
+        let ground = Ground {
+            offsets,
+            cast,
+            control: map("CONTROL")?,
+            tasks: map("TASKS")?,
+            places: map("HOOK_PLACES")?,
+            counted: map("COUNTED")?,
+            loss: map("LOSS")?,
+            direct: map("DIRECT")?,
+            through_table: map("THROUGH_TABLE")?,
+            interpreter: map(INTERPRETER)?,
+        };
+        let mut shapes = Vec::new();
+        for shape in plans.iter().filter_map(|plan| Shape::of(plan)) {
+            if !shapes.contains(&shape) {
+                shapes.push(shape);
+            }
+        }
+        let code = assemble(&ground, &mut shapes)?;
+        let text = |error: io::Error| error.to_string();
+        object.set_program(INTERPRETER, interpreter).map_err(text)?;
+        let program = sys::load("callback_fast", &code, Purpose::KprobeMulti).map_err(text)?;
+        Ok(Self { program, shapes })
+    }
+
+    /// The number of the code for `plan`, from 1 on; 0 = it is left to the interpreter.
+    pub(super) fn code_of(&self, plan: &HookPlan) -> u32 {
+        let shape = Shape::of(plan);
+        let number = shape.and_then(|shape| self.shapes.iter().position(|known| *known == shape));
+        number.map_or(0, |number| number as u32 + 1)
+    }
+
+    /// Different plans that were compiled.
+    pub(super) fn len(&self) -> usize {
+        self.shapes.len()
+    }
+}
+
+/// The whole program; `shapes` that found no room are taken out.
+fn assemble(ground: &Ground<'_>, shapes: &mut Vec<Shape>) -> Result<Vec<u8>, String> {
+    // Bodies first as a trial: how many there is room for.
+    let mut trial = Assembler::default();
+    let (slow, out) = (trial.label(), trial.label());
+    let mut fits = |shape: &&Shape| {
+        body::emit(&mut trial, ground, shape, slow, out);
+        trial.len() < INSTRUCTIONS_MAX
+    };
+    let room = shapes.iter().take_while(|shape| fits(shape)).count();
+    shapes.truncate(room);
+
+    let mut asm = Assembler::default();
+    let (slow, out) = (asm.label(), asm.label());
+    prologue(&mut asm, ground, slow, out);
+    let bodies: Vec<Label> = shapes.iter().map(|_| asm.label()).collect();
+    asm.jump_if_value(Reg::R1, If::Equal, 0, slow);
+    choose(&mut asm, 1, &bodies, slow);
+    for (shape, label) in shapes.iter().zip(bodies) {
+        asm.bind(label);
+        body::emit(&mut asm, ground, shape, slow, out);
+    }
+    asm.bind(slow);
+    leave_to_interpreter(&mut asm, ground);
+    asm.bind(out);
+    asm.set(Reg::R0, 0);
+    asm.exit();
+    asm.finish()
+}
+
+/// Goes to the body whose number, from `first` on, is in R1: by halves.
+fn choose(asm: &mut Assembler, first: i32, bodies: &[Label], slow: Label) {
+    match bodies {
+        [] => asm.jump(slow),
+        [only] => asm.jump(*only),
+        _ => {
+            let (left, right) = bodies.split_at(bodies.len() / 2);
+            let middle = first + left.len() as i32;
+            let upper = asm.label();
+            asm.jump_if_value(Reg::R1, If::NotBelow, middle, upper);
+            choose(asm, first, left, slow);
+            asm.bind(upper);
+            choose(asm, middle, right, slow);
+        }
+    }
+}
+
+/// R0 = 8 bytes of kernel memory at the address in R1; 0 when they cannot be read.
+fn read(asm: &mut Assembler, ground: &Ground<'_>) {
+    asm.set(Reg::R2, ground.offsets.cast_type.into());
+    asm.call_kernel(ground.cast);
+    asm.load(Width::Double, Reg::R0, Reg::R0, 0);
+}
+
+/// R0 = the value of `map` at the index in R1; goes to `missing` when there is none.
+fn look_up(asm: &mut Assembler, map: i32, missing: Label) {
+    asm.store_local(local::INDEX, Reg::R1);
+    asm.map(Reg::R1, map);
+    asm.copy(Reg::R2, Reg::R10);
+    asm.alu_by(Alu::Add, Reg::R2, -i32::from(local::INDEX));
+    asm.call(Helper::MapLookup);
+    asm.jump_if_value(Reg::R0, If::Equal, 0, missing);
+}
+
+/// R1 = the upper bits of R1 spread, as many as `places` needs.
+fn spread(asm: &mut Assembler, places: usize) {
+    asm.set(Reg::R2, SPREAD);
+    asm.alu(Alu::Mul, Reg::R1, Reg::R2);
+    asm.alu_by(Alu::ShiftRight, Reg::R1, 64 - places.trailing_zeros() as i32);
+}
+
+/// What every callback needs: R6 = the registers, R7 = the task's table, R8 = the task, R9 = the hook, R1 = the number of its
+/// code; [`local::STACK_POINTER`] and [`local::CALLER`].
+fn prologue(asm: &mut Assembler, ground: &Ground<'_>, slow: Label, out: Label) {
+    asm.copy(Reg::R6, Reg::R1);
+    asm.map_value(Reg::R1, ground.control, offset_of!(Control, enabled));
+    asm.load(Width::Double, Reg::R1, Reg::R1, 0);
+    asm.jump_if_value(Reg::R1, If::NotEqual, i32::from(ENABLED_FAST), slow);
+    asm.call(Helper::CurrentTask);
+    asm.copy(Reg::R8, Reg::R0);
+    // `task::place`.
+    asm.copy(Reg::R1, Reg::R0);
+    asm.alu_by(Alu::ShiftRight, Reg::R1, 6);
+    spread(asm, TASK_SLOTS);
+    look_up(asm, ground.tasks, slow);
+    asm.copy(Reg::R7, Reg::R0);
+    asm.load(Width::Double, Reg::R1, Reg::R7, offset_of!(TaskLocks, task));
+    asm.jump_if(Reg::R1, If::NotEqual, Reg::R8, slow);
+    // The daemon's own calls are not wanted; one process alone is never wanted here, see `ENABLED_FAST`.
+    asm.load(Width::Word, Reg::R1, Reg::R7, offset_of!(TaskLocks, tgid));
+    asm.map_value(Reg::R2, ground.control, offset_of!(Control, own_tgid));
+    asm.load(Width::Double, Reg::R2, Reg::R2, 0);
+    asm.jump_if(Reg::R1, If::Equal, Reg::R2, out);
+    asm.load(Width::Word, Reg::R1, Reg::R7, offset_of!(TaskLocks, history_complete));
+    asm.jump_if_value(Reg::R1, If::NotEqual, 1, slow);
+    // On another stack an interrupt borrows the task.
+    asm.load(Width::Double, Reg::R1, Reg::R6, register::STACK_POINTER);
+    asm.store_local(local::STACK_POINTER, Reg::R1);
+    asm.load(Width::Double, Reg::R2, Reg::R7, offset_of!(TaskLocks, stack_base));
+    asm.copy(Reg::R3, Reg::R1);
+    asm.alu(Alu::Sub, Reg::R3, Reg::R2);
+    asm.jump_if_value(Reg::R3, If::NotBelow, ground.offsets.thread_size.cast_signed(), slow);
+    read(asm, ground);
+    asm.store_local(local::CALLER, Reg::R0);
+    asm.copy(Reg::R1, Reg::R6);
+    asm.call(Helper::FunctionAddress);
+    asm.copy(Reg::R9, Reg::R0);
+    asm.store_local(local::FUNCTION, Reg::R0);
+    // `hook_place`.
+    asm.copy(Reg::R1, Reg::R0);
+    spread(asm, HOOK_PLACES_LEN);
+    look_up(asm, ground.places, slow);
+    asm.load(Width::Double, Reg::R1, Reg::R0, offset_of!(HookPlace, function));
+    asm.jump_if(Reg::R1, If::NotEqual, Reg::R9, slow);
+    asm.load(Width::Word, Reg::R9, Reg::R0, offset_of!(HookPlace, hook));
+    asm.load(Width::Word, Reg::R1, Reg::R0, offset_of!(HookPlace, code));
+}
+
+/// The interpreter begins anew; where it cannot be reached, the invocation is lost.
+fn leave_to_interpreter(asm: &mut Assembler, ground: &Ground<'_>) {
+    asm.copy(Reg::R1, Reg::R6);
+    asm.map(Reg::R2, ground.interpreter);
+    asm.set(Reg::R3, 0);
+    asm.call(Helper::TailCall);
+    let end = asm.label();
+    asm.set(Reg::R1, Loss::PlanMissing as u64);
+    increment(asm, ground.loss, end);
+    asm.bind(end);
+}
+
+/// Adds one to the value of `map` at the index in R1; goes to `missing` when there is none.
+fn increment(asm: &mut Assembler, map: i32, missing: Label) {
+    look_up(asm, map, missing);
+    asm.load(Width::Double, Reg::R1, Reg::R0, 0);
+    asm.alu_by(Alu::Add, Reg::R1, 1);
+    asm.store(Width::Double, Reg::R0, 0, Reg::R1);
+}
+
+/// Byte offset of a held lock's place in the table, given its number in R1, which then is that offset.
+fn held_lock_offset(asm: &mut Assembler) {
+    asm.alu_by(Alu::Mul, Reg::R1, size_of::<vfs_audit_common::HeldLock>() as i32);
+}
