@@ -13,8 +13,8 @@ mod plan;
 
 pub use config::{KernelOffsets, LockdepOffsets};
 pub use event::{
-    CONTEXT_UNKNOWN, COUNTED_KEY_READY, ContextBase, Control, CountedKey, CountedPlace, ENABLED_FAST, EVENT_OBSERVATION, EVENT_SLEEP, Event,
-    HeldLock, ObservationKey, Pending, TaskLocks, WatchFrame,
+    CONTEXT_UNKNOWN, COUNTED_KEY_READY, ContextBase, Control, CountedKey, CountedPlace, ENABLED_FAST,
+    EVENT_OBSERVATION, EVENT_SLEEP, Event, HeldLock, ObservationKey, Pending, TaskLocks, WatchFrame,
 };
 pub use lock_state::{
     ModeBits, SLOT_ABSENT, SLOT_LOCKDEP_EXCLUSIVE, SLOT_LOCKDEP_MASK, SLOT_LOCKDEP_NONE, SLOT_LOCKDEP_SHARED,
@@ -91,6 +91,8 @@ pub const TASKS_ASIDE_MAX: usize = 8_192;
 pub const KEYS_MAX: usize = 16_384;
 /// Places of keys that are counted the quick way on one CPU, a power of two.
 pub const COUNTED_PLACES: usize = 2_048;
+/// What spreads lock slots, and the first word of a key, over the bits of which its place is made: odd numbers.
+pub const KEY_SPREAD: [u64; 2] = [0xd6e8_feb8_6659_fd93, 0xa076_1d64_78bd_642f];
 /// Keys that have room at one place; more are counted in the table of all keys.
 pub const COUNTED_WAYS: usize = 2;
 /// Bytes of the ring buffer of first-sight events.

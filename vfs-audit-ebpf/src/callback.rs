@@ -11,8 +11,8 @@ use aya_ebpf::{
     programs::{FEntryContext, FExitContext, ProbeContext, RetProbeContext},
 };
 use vfs_audit_common::{
-    COUNTED_KEY_READY, COUNTED_PLACES, COUNTED_WAYS, Control, CountedKey, FLAGS_MAX, HookPlan, Loss, ObservationKey, ROLES_MAX, SLOTS_MAX, Stat,
-    TaskLocks, WATCH_NONE, hook_place,
+    COUNTED_KEY_READY, COUNTED_PLACES, COUNTED_WAYS, Control, CountedKey, FLAGS_MAX, HookPlan, KEY_SPREAD, Loss,
+    ObservationKey, ROLES_MAX, SLOTS_MAX, Stat, TaskLocks, WATCH_NONE, hook_place,
 };
 
 use crate::{
@@ -58,12 +58,15 @@ pub(crate) fn count_in_table(key: &ObservationKey) -> bool {
 /// The place of `key` among the keys counted the quick way.
 #[inline(always)]
 fn place(key: &ObservationKey) -> u32 {
-    let slots = u64::from_ne_bytes(key.slots);
-    let folded = key.caller ^ key.table.rotate_left(20) ^ (key.sb >> 6) ^ slots.rotate_left(40);
-    let folded = folded
-        ^ u64::from(key.hook) << 48
-        ^ u64::from(key.flags).wrapping_mul(0x0100_0010_0000_0001)
-        ^ u64::from(key.history_complete) << 44;
+    let first = u64::from(key.hook)
+        | u64::from(key.history_complete) << 16
+        | u64::from(key.point) << 24
+        | u64::from(key.flags) << 32;
+    let folded = key.caller
+        ^ key.table << 20
+        ^ key.sb >> 6
+        ^ u64::from_ne_bytes(key.slots).wrapping_mul(KEY_SPREAD[0])
+        ^ first.wrapping_mul(KEY_SPREAD[1]);
     (folded.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - COUNTED_PLACES.trailing_zeros())) as u32
 }
 
@@ -251,6 +254,13 @@ fn from_registers(ctx: &ProbeContext) -> Invocation {
 /// [`callback_entry`], for what the daemon has compiled no plan for, or what is unusual: see the daemon's `fast_path`.
 #[map]
 pub(crate) static INTERPRETER: ProgramArray = ProgramArray::with_max_entries(1, 0);
+
+/// The same where one program is called at entry and exit (kprobe.session): the kernel refuses jumps from one way to another.
+#[map]
+pub(crate) static INTERPRETER_OF_BOTH: ProgramArray = ProgramArray::with_max_entries(1, 0);
+/// [`callback_exit`], likewise.
+#[map]
+pub(crate) static EXIT_OF_BOTH: ProgramArray = ProgramArray::with_max_entries(1, 0);
 
 /// The daemon's word, the current task and its table.
 type Wanted = (&'static Control, u64, *mut TaskLocks);

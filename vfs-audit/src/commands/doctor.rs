@@ -99,6 +99,8 @@ fn examine(release: &str, findings: &mut Vec<Finding>) -> bool {
     let attached = session.hooks().filter(|(_, fate)| fate.is_some_and(|fate| fate.attached.is_ok())).count();
     let backend = session.backend().map_or("nothing", |backend| backend.name());
     find("probes", attached > 0, format!("{attached} of {} callbacks by {backend}", session.hooks().count()));
+    let fast = session.fast_path();
+    find("fast path", fast.is_ok(), fast.unwrap_or_else(|why| format!("plans are interpreted: {why}")));
     let found = match (session.sees_contexts(), session.sees_interrupts()) {
         (true, true) => "preemption, RCU read sides and interrupts are seen",
         (true, false) => {

@@ -2,19 +2,20 @@
 
 use std::{
     collections::BTreeMap,
+    mem::{self, Discriminant},
     os::fd::{AsRawFd as _, OwnedFd},
     path::Path,
     sync::Arc,
 };
 
 use super::{
-    fast_path::FastPath,
+    fast_path::{FastPath, Kind},
     hooks::Hook,
     object::Object,
-    sys::{self, Purpose, TRACE_FENTRY, TRACE_FEXIT},
+    sys::{self, At, Purpose, TRACE_FENTRY, TRACE_FEXIT},
 };
 use crate::btf::Btf;
-use vfs_audit_common::HookPlan;
+use vfs_audit_common::{HookPlan, WATCH_EXIT};
 
 /// How callbacks are hooked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,16 +104,45 @@ pub(super) struct Attachment {
     /// By the place in [`JUMPS`]: the plan whose functions it is for, and the program that it leads to; none where the kernel
     /// refuses it.
     jumps: Vec<(usize, Option<OwnedFd>)>,
-    /// Keeps programs loaded that later hooks use too, by name and whether for single kprobes.
-    programs: Vec<((&'static str, bool), OwnedFd)>,
+    /// Keeps programs loaded that later hooks use too, by name and way of being called.
+    programs: Vec<((&'static str, Discriminant<Purpose>), OwnedFd)>,
     /// The usual plans, compiled, or why they are not.
-    pub fast: Option<Result<FastPath, String>>,
+    pub fast: Option<Result<Compiled, String>>,
     /// Programs of callbacks' trampolines: each counts the runs that were skipped while it was running already.
     trampolines: Vec<OwnedFd>,
 }
 
+/// The usual plans, compiled.
+pub(super) struct Compiled {
+    /// For entries.
+    entry: FastPath,
+    /// For callbacks that are watched to their exit, or why the kernel wants a probe each for entry and exit.
+    both: Result<FastPath, String>,
+}
+
+impl Compiled {
+    /// In words, for `doctor`.
+    pub(super) fn describe(&self) -> String {
+        let plans = self.entry.len() + self.both.as_ref().map_or(0, FastPath::len);
+        match &self.both {
+            Ok(_) => format!("{plans} plans are compiled; entry and exit share a probe (kprobe.session)"),
+            Err(why) => format!("{plans} plans are compiled; exits have probes of their own: {why}"),
+        }
+    }
+
+    /// Of two programs the one for `plan`.
+    fn of(&self, plan: &HookPlan) -> &FastPath {
+        match &self.both {
+            Ok(both) if plan.watched & WATCH_EXIT != 0 => both,
+            _ => &self.entry,
+        }
+    }
+}
+
 /// Hooks that share their links: one for the entries, one for the exits.
 struct Group {
+    /// Of the entries' link.
+    when: At,
     program: i32,
     exit_program: Option<i32>,
     entries: Vec<(u64, u64)>,
@@ -132,15 +162,15 @@ impl Group {
             self.exit_links.clear();
             return self.link(&mut |_, _| ());
         }
-        self.links.extend(link_multi(self.program, &self.entries, false, &mut |_, _| ()));
+        self.links.extend(link_multi(self.program, &self.entries, self.when, &mut |_, _| ()));
     }
 
     /// Attaches all of the group, the exits first: see [`Attachment::add_multi`].
     fn link(&mut self, failed: &mut dyn FnMut(u64, String)) {
         if let Some(exit) = self.exit_program {
-            self.exit_links.extend(link_multi(exit, &self.exits, true, &mut |_, _| ()));
+            self.exit_links.extend(link_multi(exit, &self.exits, At::Return, &mut |_, _| ()));
         }
-        self.links.extend(link_multi(self.program, &self.entries, false, failed));
+        self.links.extend(link_multi(self.program, &self.entries, self.when, failed));
     }
 }
 
@@ -200,19 +230,34 @@ impl Attachment {
     }
 
     /// Compiles `plans`, to be used where kprobe.multi is.
-    pub(super) fn compile(&mut self, object: &Object, plans: &[&HookPlan]) {
-        if object.cast().is_none() || self.wanted.is_some_and(|wanted| wanted != Backend::KprobeMulti) {
-            return;
+    pub(super) fn compile(&mut self, object: &Object, btf: &Btf, plans: &[HookPlan]) {
+        if object.cast().is_some() && self.wanted.is_none_or(|wanted| wanted == Backend::KprobeMulti) {
+            self.fast = Some(self.compiled(object, btf, plans));
         }
-        let interpreter = self.program(object, "callback_entry", Purpose::KprobeMulti);
-        let load = |interpreter: i32| FastPath::load(object, plans, interpreter);
-        self.fast = Some(interpreter.map_err(|e| e.to_string()).and_then(load));
+    }
+
+    fn compiled(&mut self, object: &Object, btf: &Btf, plans: &[HookPlan]) -> Result<Compiled, String> {
+        let (watched, others): (Vec<&HookPlan>, Vec<&HookPlan>) =
+            plans.iter().partition(|plan| plan.watched & WATCH_EXIT != 0);
+        let both = self.compiled_for_both(object, btf, &watched);
+        let rest = if both.is_ok() { others } else { plans.iter().collect() };
+        let interpreter = self.program(object, "callback_entry", Purpose::KprobeMulti).map_err(|e| e.to_string())?;
+        let entry = FastPath::load(object, &rest, Kind::Entry { interpreter })?;
+        Ok(Compiled { entry, both })
+    }
+
+    /// Two probes on one function cost the kernel more than all that we do there: it then looks through all of its tracers.
+    fn compiled_for_both(&mut self, object: &Object, btf: &Btf, plans: &[&HookPlan]) -> Result<FastPath, String> {
+        let is_return = btf.function_named("bpf_session_is_return").ok_or("the kernel has no kprobe.session")?;
+        let mut program = |name| self.program(object, name, Purpose::KprobeSession).map_err(|e| e.to_string());
+        let (interpreter, exit) = (program("callback_entry")?, program("callback_exit")?);
+        FastPath::load(object, plans, Kind::Both { interpreter, exit, is_return })
     }
 
     /// The number of the code for `plan`, see [`FastPath::code_of`].
     pub(super) fn code_of(&self, plan: &HookPlan) -> u32 {
         match &self.fast {
-            Some(Ok(fast)) => fast.code_of(plan),
+            Some(Ok(fast)) => fast.of(plan).code_of(plan),
             _ => 0,
         }
     }
@@ -237,7 +282,8 @@ impl Attachment {
             match self.backend {
                 Some(Backend::KprobeMulti) => {
                     let program = self.program(object, "function_called", Purpose::KprobeMulti).map_err(text)?;
-                    self.links.push(sys::link_kprobe_multi(program, &[*address], &[cookie], false).map_err(text)?);
+                    let link = sys::link_kprobe_multi(program, &[*address], &[cookie], At::Entry);
+                    self.links.push(link.map_err(text)?);
                 }
                 Some(Backend::Kprobe) => {
                     let program = self.program(object, "function_called", Purpose::Kprobe).map_err(text)?;
@@ -253,7 +299,9 @@ impl Attachment {
 
     /// The programs in use that the kernel counts skipped runs of.
     pub(super) fn programs(&self) -> impl Iterator<Item = &OwnedFd> {
-        let fast = self.fast.iter().flatten().map(|fast| &fast.program);
+        let fast = self.fast.iter().flatten();
+        let fast =
+            fast.flat_map(|fast| [Some(&fast.entry), fast.both.as_ref().ok()]).flatten().map(|fast| &fast.program);
         self.programs.iter().map(|(_, program)| program).chain(&self.trampolines).chain(fast)
     }
 
@@ -278,7 +326,7 @@ impl Attachment {
     }
 
     fn program(&mut self, object: &Object, name: &'static str, purpose: Purpose) -> std::io::Result<i32> {
-        let key = (name, matches!(purpose, Purpose::Kprobe));
+        let key = (name, mem::discriminant(&purpose));
         if let Some((_, fd)) = self.programs.iter().find(|(known, _)| *known == key) {
             return Ok(fd.as_raw_fd());
         }
@@ -298,7 +346,8 @@ impl Attachment {
     ) -> Result<Vec<Attached>, String> {
         let interpreter = self.program(object, "callback_entry", Purpose::KprobeMulti).map_err(|e| e.to_string())?;
         let fast = self.fast.as_ref().and_then(|fast| fast.as_ref().ok());
-        let entry = fast.map_or(interpreter, |fast| fast.program.as_raw_fd());
+        let entry = fast.map_or(interpreter, |fast| fast.entry.program.as_raw_fd());
+        let both = fast.and_then(|fast| fast.both.as_ref().ok()).map(|both| both.program.as_raw_fd());
         let by_trampoline = self.add_trampolines(object, btf, hooks, first, manner);
         let numbered = |wanted: &dyn Fn(&Hook) -> bool| -> Vec<(u64, u64)> {
             let is_left = |(n, hook): &(usize, &Hook)| hook.is_traceable && !by_trampoline[*n] && wanted(hook);
@@ -309,6 +358,7 @@ impl Attachment {
         // return address before the exit probe replaces it.
         let exits = numbered(manner.watched);
         let exit = match exits.as_slice() {
+            _ if both.is_some() => None,
             [] => None,
             _ => Some(self.program(object, "callback_exit", Purpose::KprobeMulti).map_err(|e| e.to_string())?),
         };
@@ -316,15 +366,30 @@ impl Attachment {
         let mut failed = |number: u64, why: String| results[number as usize - first] = Err(Unattached::Failed(why));
         let own = numbered(&|hook| !hook.is_shared());
         let shared = numbered(&Hook::is_shared);
-        for (group, is_shared) in [(own, false), (shared, true)] {
-            let exits = exits.iter().filter(|at| group.contains(at)).copied().collect();
-            let (links, exit_links) = (Vec::new(), Vec::new());
-            let mut group = Group { program: entry, exit_program: exit, entries: group, exits, exit_links, links };
-            group.link(&mut failed);
-            if is_shared {
-                self.shared.push(group);
+        for (entries, is_shared) in [(own, false), (shared, true)] {
+            let (with_exit, without): (Vec<_>, Vec<_>) = entries.into_iter().partition(|at| exits.contains(at));
+            let group = |program, when, entries, exits| Group {
+                when,
+                program,
+                exit_program: exit,
+                entries,
+                exits,
+                exit_links: Vec::new(),
+                links: Vec::new(),
+            };
+            let groups = if let Some(both) = both {
+                vec![group(both, At::Both, with_exit, Vec::new()), group(entry, At::Entry, without, Vec::new())]
             } else {
-                self.links.extend(group.links.into_iter().chain(group.exit_links));
+                let exits = with_exit.clone();
+                vec![group(entry, At::Entry, [with_exit, without].concat(), exits)]
+            };
+            for mut group in groups {
+                group.link(&mut failed);
+                if is_shared {
+                    self.shared.push(group);
+                } else {
+                    self.links.extend(group.links.into_iter().chain(group.exit_links));
+                }
             }
         }
         let is_linked = !self.links.is_empty() || self.shared.iter().any(|group| !group.links.is_empty());
@@ -461,12 +526,12 @@ impl Attachment {
 
 /// Links all of `at` (address, hook number); a kernel that refuses the whole for one bad address is asked again for each
 /// half.
-fn link_multi(program: i32, at: &[(u64, u64)], on_return: bool, failed: &mut dyn FnMut(u64, String)) -> Vec<OwnedFd> {
+fn link_multi(program: i32, at: &[(u64, u64)], when: At, failed: &mut dyn FnMut(u64, String)) -> Vec<OwnedFd> {
     if at.is_empty() {
         return Vec::new();
     }
     let (addresses, cookies): (Vec<u64>, Vec<u64>) = at.iter().copied().unzip();
-    match sys::link_kprobe_multi(program, &addresses, &cookies, on_return) {
+    match sys::link_kprobe_multi(program, &addresses, &cookies, when) {
         Ok(link) => vec![link],
         Err(error) if at.len() == 1 || error.raw_os_error() == Some(libc::EOPNOTSUPP) => {
             for (_, number) in at {
@@ -476,8 +541,8 @@ fn link_multi(program: i32, at: &[(u64, u64)], on_return: bool, failed: &mut dyn
         }
         Err(_) => {
             let (left, right) = at.split_at(at.len() / 2);
-            let mut links = link_multi(program, left, on_return, failed);
-            links.extend(link_multi(program, right, on_return, failed));
+            let mut links = link_multi(program, left, when, failed);
+            links.extend(link_multi(program, right, when, failed));
             links
         }
     }

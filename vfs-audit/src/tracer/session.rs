@@ -11,8 +11,8 @@ use aya::{
 };
 use thiserror::Error;
 use vfs_audit_common::{
-    Control, ENABLED_FAST, FLAG_ATOMIC, FLAG_IN_INTERRUPT, HOOKS_MAX, HookPlace, HookPlan, KernelOffsets, LOCK_MUTEX, LockdepOffsets,
-    Stat, hook_place,
+    Control, ENABLED_FAST, FLAG_ATOMIC, FLAG_IN_INTERRUPT, HOOKS_MAX, HookPlace, HookPlan, KernelOffsets, LOCK_MUTEX,
+    LockdepOffsets, Stat, hook_place,
 };
 
 use super::{
@@ -320,8 +320,7 @@ impl Session {
     /// Attaches the hooks from `first` on.
     fn attach_callbacks(&mut self, first: usize) -> Result<(), TracerError> {
         let mut plans: Array<&mut MapData, HookPlan> = Array::try_from(map_mut(&mut self.object.ebpf, "PLANS")?)?;
-        let of_hooks: Vec<HookPlan> =
-            self.hooks.hooks[first..].iter().map(|hook| self.plans.of_hook(hook)).collect();
+        let of_hooks: Vec<HookPlan> = self.hooks.hooks[first..].iter().map(|hook| self.plans.of_hook(hook)).collect();
         for (plan, number) in of_hooks.iter().zip(first..) {
             plans.set(number as u32, plan, 0)?;
         }
@@ -331,9 +330,8 @@ impl Session {
         }
         // Lockdep is asked by the interpreter alone.
         if first == 0 && self.lockdep.is_none() {
-            self.callbacks.compile(&self.object, &of_hooks.iter().collect::<Vec<_>>());
+            self.callbacks.compile(&self.object, &self.btf, &of_hooks);
         }
-        eprintln!("FAST {:?}", self.callbacks.fast.as_ref().map(|f| f.as_ref().map(|f| f.len())));
         let mut places: Array<&mut MapData, HookPlace> =
             Array::try_from(map_mut(&mut self.object.ebpf, "HOOK_PLACES")?)?;
         for ((plan, hook), number) in of_hooks.iter().zip(&self.hooks.hooks[first..]).zip(first..) {
@@ -527,6 +525,18 @@ impl Session {
     /// How programs read kernel memory, for `doctor`.
     pub fn reads_by(&self) -> &'static str {
         if self.object.reads_by_cast() { "cast (bpf_rdonly_cast)" } else { "helper (bpf_probe_read_kernel)" }
+    }
+
+    /// How usual plans are compiled, for `doctor`: without, an audit costs more and sees the same.
+    ///
+    /// # Errors
+    /// Why they are not, where that was tried.
+    pub fn fast_path(&self) -> Result<String, String> {
+        match &self.callbacks.fast {
+            Some(Ok(compiled)) => Ok(compiled.describe()),
+            Some(Err(why)) => Err(why.clone()),
+            None => Ok("plans are interpreted: this way of hooking has no fast path".to_owned()),
+        }
     }
 
     /// Invocations of its own that the self-test at the start saw; 0 when nothing that it calls is hooked.

@@ -21,6 +21,7 @@ const PROG_TYPE_RAW_TRACEPOINT: u32 = 17;
 const PROG_TYPE_TRACING: u32 = 26;
 const ATTACH_PERF_EVENT: u32 = 41;
 const ATTACH_KPROBE_MULTI: u32 = 42;
+const ATTACH_KPROBE_SESSION: u32 = 56;
 const KPROBE_MULTI_RETURN: u32 = 1;
 const PERF_FLAG_FD_CLOEXEC: libc::c_ulong = 8;
 /// `sizeof(union bpf_attr)` we hand over: enough for every command here, zero beyond what it uses.
@@ -75,6 +76,8 @@ pub(super) enum Purpose {
     Kprobe,
     /// kprobe.multi, entry or return.
     KprobeMulti,
+    /// kprobe.session: entry and return by one program.
+    KprobeSession,
     /// A raw tracepoint.
     RawTracepoint,
     /// fentry or fexit (`attach type`) of the function with this type number in the BTF behind the descriptor (`None`:
@@ -104,6 +107,7 @@ pub(super) fn load(name: &str, instructions: &[u8], purpose: Purpose) -> io::Res
         let (kind, attach_type, btf_id, btf) = match purpose {
             Purpose::Kprobe => (PROG_TYPE_KPROBE, 0, 0, None),
             Purpose::KprobeMulti => (PROG_TYPE_KPROBE, ATTACH_KPROBE_MULTI, 0, None),
+            Purpose::KprobeSession => (PROG_TYPE_KPROBE, ATTACH_KPROBE_SESSION, 0, None),
             Purpose::RawTracepoint => (PROG_TYPE_RAW_TRACEPOINT, 0, 0, None),
             Purpose::Tracing { attach_type, btf_id, btf } => (PROG_TYPE_TRACING, attach_type, btf_id, btf),
         };
@@ -144,15 +148,26 @@ pub(super) fn set_program(map: RawFd, index: u32, program: RawFd) -> io::Result<
     attr.call(BPF_MAP_UPDATE_ELEM).map(|_| ())
 }
 
+/// Where a link of many functions calls its program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum At {
+    /// At their entry.
+    Entry,
+    /// At their return.
+    Return,
+    /// At both: a program for kprobe.session.
+    Both,
+}
+
 /// One link that attaches a kprobe.multi program to many addresses, each with its cookie.
 ///
 /// # Errors
 /// The kernel's: EINVAL or ESRCH when one address cannot be probed, EOPNOTSUPP without FPROBE.
-pub(super) fn link_kprobe_multi(program: RawFd, at: &[u64], cookies: &[u64], on_return: bool) -> io::Result<OwnedFd> {
+pub(super) fn link_kprobe_multi(program: RawFd, at: &[u64], cookies: &[u64], when: At) -> io::Result<OwnedFd> {
     Attr::new()
         .u32(0, program.cast_unsigned())
-        .u32(8, ATTACH_KPROBE_MULTI)
-        .u32(16, if on_return { KPROBE_MULTI_RETURN } else { 0 })
+        .u32(8, if when == At::Both { ATTACH_KPROBE_SESSION } else { ATTACH_KPROBE_MULTI })
+        .u32(16, if when == At::Return { KPROBE_MULTI_RETURN } else { 0 })
         .u32(20, at.len() as u32)
         .pointer(32, at.as_ptr())
         .pointer(40, cookies.as_ptr())

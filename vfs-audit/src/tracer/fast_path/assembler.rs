@@ -86,6 +86,17 @@ const PSEUDO_MAP_VALUE: u8 = 2;
 /// Source register of a call of a kernel function.
 const PSEUDO_KERNEL_FUNCTION: u8 = 2;
 
+/// A byte offset into a struct of ours, all of which are far smaller than 32 KiB.
+fn short(at: usize) -> i16 {
+    debug_assert!(at <= 0x7fff);
+    (at as u16).cast_signed()
+}
+
+/// A size or number of ours as an operand, all of which are small.
+pub(super) fn small(value: usize) -> i32 {
+    (value as u32).cast_signed()
+}
+
 impl Assembler {
     fn push(&mut self, code: u8, to: u8, from: u8, offset: i16, immediate: i32) {
         let [o0, o1] = offset.to_ne_bytes();
@@ -149,7 +160,7 @@ impl Assembler {
 
     /// `to = *(from + at)`.
     pub(super) fn load(&mut self, width: Width, to: Reg, from: Reg, at: usize) {
-        self.push(0x61 | width as u8, to as u8, from as u8, at as i16, 0);
+        self.push(0x61 | width as u8, to as u8, from as u8, short(at), 0);
     }
 
     /// `to = *(R10 - below)`, 8 bytes.
@@ -159,12 +170,12 @@ impl Assembler {
 
     /// `*(to + at) = from`.
     pub(super) fn store(&mut self, width: Width, to: Reg, at: usize, from: Reg) {
-        self.push(0x63 | width as u8, to as u8, from as u8, at as i16, 0);
+        self.push(0x63 | width as u8, to as u8, from as u8, short(at), 0);
     }
 
     /// `*(to + at) = value`, whose sign is extended.
     pub(super) fn store_value(&mut self, width: Width, to: Reg, at: usize, value: i32) {
-        self.push(0x62 | width as u8, to as u8, 0, at as i16, value);
+        self.push(0x62 | width as u8, to as u8, 0, short(at), value);
     }
 
     /// `*(R10 - below) = from`, 8 bytes.
@@ -217,8 +228,7 @@ impl Assembler {
     pub(super) fn finish(mut self) -> Result<Vec<u8>, String> {
         for (at, label) in self.jumps {
             let target = self.labels[label.0].ok_or("a jump to nowhere")?;
-            let distance = target as i64 - at as i64 - 1;
-            let distance = i16::try_from(distance).map_err(|_| "a jump too far")?;
+            let distance = i16::try_from(target.cast_signed() - at.cast_signed() - 1).map_err(|_| "a jump too far")?;
             self.code[at][2..4].copy_from_slice(&distance.to_ne_bytes());
         }
         Ok(self.code.concat())

@@ -3,16 +3,18 @@
 use std::mem::{offset_of, size_of};
 
 use vfs_audit_common::{
-    COUNTED_KEY_READY, COUNTED_PLACES, COUNTED_WAYS, Control, CountedKey, FLAG_AND_MASK, FLAG_IS_DIRECTORY, FLAG_MEMBER_EQUALS,
-    FLAG_MEMBER_MASK, FLAG_PRESENT, FLAG_ROLES_DIFFER, FROM_ROLE, FlagReader, HELD_LOCKS_MAX, HeldLock, LOCK_FOLIO,
-    LOCK_MUTEX, LOCK_RWSEM, LOCK_SPIN, LOCK_UNTRACKED, ObservationKey, RoleReader, SLOT_ABSENT, SLOT_TRACKED_EXCLUSIVE,
-    SLOT_TRACKED_NONE, SLOT_TRACKED_SHARED, SLOT_UNTRACKED, SLOT_WORD_FREE, SLOT_WORD_OTHER, SLOT_WORD_READERS,
-    SLOT_WORD_SELF, SLOT_WORD_TAKEN, SlotReader, TaskLocks, WATCH_EXIT, WATCH_SLEEP, WatchFrame,
+    COUNTED_KEY_READY, COUNTED_PLACES, COUNTED_WAYS, Control, CountedKey, FLAG_AND_MASK, FLAG_IS_DIRECTORY,
+    FLAG_MEMBER_EQUALS, FLAG_MEMBER_MASK, FLAG_PRESENT, FLAG_ROLES_DIFFER, FROM_ROLE, FlagReader, HELD_LOCKS_MAX,
+    HeldLock, KEY_SPREAD, LOCK_FOLIO, LOCK_MUTEX, LOCK_RWSEM, LOCK_SPIN, LOCK_UNTRACKED, ObservationKey, RoleReader,
+    SLOT_ABSENT, SLOT_TRACKED_EXCLUSIVE, SLOT_TRACKED_NONE, SLOT_TRACKED_SHARED, SLOT_UNTRACKED, SLOT_WORD_FREE,
+    SLOT_WORD_OTHER, SLOT_WORD_READERS, SLOT_WORD_SELF, SLOT_WORD_TAKEN, SlotReader, TaskLocks, WATCH_EXIT, WATCH_NONE,
+    WATCH_OBJECTS_MAX, WATCH_UNLOCK, WatchFrame,
 };
 
 use super::{
-    Ground, held_lock_offset, increment, local, look_up, read, register,
-    assembler::{Alu, Assembler, If, Label, Reg, Width},
+    End, Ground,
+    assembler::{Alu, Assembler, If, Label, Reg, Width, small},
+    held_lock_offset, increment, local, look_up, read, register,
     shape::Shape,
     spread,
 };
@@ -36,60 +38,53 @@ struct Body<'a> {
     ground: &'a Ground<'a>,
     shape: &'a Shape,
     slow: Label,
-    /// Whether flags, and slots, have a local to which bits are added: else they are all zero.
-    has_flags: bool,
-    has_slots: bool,
 }
 
 /// Emits the code of `shape`. On its way to `slow` nothing has been changed.
-pub(super) fn emit(asm: &mut Assembler, ground: &Ground<'_>, shape: &Shape, slow: Label, out: Label) {
-    let has_flags = shape.flags.iter().any(|flag| !is_of_context(flag));
-    let mut body = Body { asm, ground, shape, slow, has_flags, has_slots: !shape.slots.is_empty() };
+pub(super) fn emit(asm: &mut Assembler, ground: &Ground<'_>, shape: &Shape, [slow, out]: [Label; 2]) {
+    let mut body = Body { asm, ground, shape, slow };
     body.roles();
-    body.chain(&shape.table, slow);
+    // What cannot be reached reads as null, for the interpreter too; an error that is not null is no key of its.
+    body.chain(&shape.table, None);
     body.asm.store_local(local::TABLE, Reg::R0);
     body.unless_direct(out);
-    body.chain(&shape.superblock, slow);
+    body.chain(&shape.superblock, None);
     body.asm.store_local(local::SUPERBLOCK, Reg::R0);
-    if shape.reads_context() {
-        body.context();
-    }
-    if body.has_flags {
-        body.asm.clear_local(local::FLAGS);
-    }
     for (number, flag) in shape.flags.iter().enumerate() {
         body.flag(number, flag);
     }
-    if body.has_slots {
-        body.asm.clear_local(local::SLOTS);
-    }
     for (number, slot) in shape.slots.iter().enumerate() {
-        body.slot(number, slot);
+        body.slot(number, *slot);
     }
-    if shape.is_watched {
-        body.find_room_for_frame();
+}
+
+/// Emits what becomes of a key once it is read; `shape` is one of those that have this end.
+pub(super) fn emit_end(asm: &mut Assembler, ground: &Ground<'_>, shape: &Shape, [slow, out]: [Label; 2]) {
+    let end = End::of(shape);
+    if end.watched != WATCH_NONE {
+        find_room_for_frame(asm, ground, slow);
+    } else if end.op_bits != 0 {
+        // Open frames are told of the op.
+        asm.load(Width::Word, Reg::R1, Reg::R7, offset_of!(TaskLocks, watched_len));
+        asm.jump_if_value(Reg::R1, If::NotEqual, 0, slow);
     }
-    body.count();
-    if shape.is_watched {
-        body.open_frame();
+    count(asm, ground, slow);
+    if end.watched != WATCH_NONE {
+        let mut body = Body { asm, ground, shape, slow };
+        body.open_frame(end);
     }
-    if shape.is_shared {
-        body.asm.copy(Reg::R1, Reg::R9);
-        increment(body.asm, ground.through_table, out);
+    if end.is_shared {
+        asm.copy(Reg::R1, Reg::R9);
+        increment(asm, ground.through_table, out);
     }
-    body.asm.jump(out);
+    asm.jump(out);
 }
 
 /// Whether the flag is zero wherever the fast path comes to its end.
 fn is_of_context(flag: &FlagReader) -> bool {
     !matches!(
         flag.kind,
-        FLAG_AND_MASK
-            | FLAG_ROLES_DIFFER
-            | FLAG_PRESENT
-            | FLAG_IS_DIRECTORY
-            | FLAG_MEMBER_MASK
-            | FLAG_MEMBER_EQUALS
+        FLAG_AND_MASK | FLAG_ROLES_DIFFER | FLAG_PRESENT | FLAG_IS_DIRECTORY | FLAG_MEMBER_MASK | FLAG_MEMBER_EQUALS
     )
 }
 
@@ -98,14 +93,14 @@ fn is_argument(reader: &RoleReader) -> bool {
     reader.source & FROM_ROLE == 0 && reader.steps == 0 && reader.add == 0
 }
 
-fn local_of_role(role: usize) -> i16 {
-    local::ROLES + 8 * role as i16
+fn local_of_role(role: u8) -> i16 {
+    local::ROLES + 8 * i16::from(role)
 }
 
 impl Body<'_> {
     /// `to` = the object of `role`, which may be null or an error.
-    fn role(&mut self, to: Reg, role: usize) {
-        let reader = &self.shape.roles[role];
+    fn role(&mut self, to: Reg, role: u8) {
+        let reader = &self.shape.roles[usize::from(role)];
         if is_argument(reader) {
             self.asm.load(Width::Double, to, Reg::R6, register::ARGUMENTS[usize::from(reader.source)]);
         } else {
@@ -115,12 +110,12 @@ impl Body<'_> {
 
     /// Finds every role that is more than an argument.
     fn roles(&mut self) {
-        for (number, reader) in self.shape.roles.iter().enumerate() {
+        for (number, reader) in (0..).zip(&self.shape.roles) {
             if is_argument(reader) {
                 continue;
             }
             let (none, found) = (self.asm.label(), self.asm.label());
-            self.chain(reader, none);
+            self.chain(reader, Some(none));
             self.asm.jump(found);
             self.asm.bind(none);
             self.asm.set(Reg::R0, 0);
@@ -129,19 +124,21 @@ impl Body<'_> {
         }
     }
 
-    /// R0 = the object that `reader` reaches; goes to `none` where there is none.
-    fn chain(&mut self, reader: &RoleReader, none: Label) {
+    /// R0 = the object that `reader` reaches; goes to `none` where there is none, when that is asked for.
+    fn chain(&mut self, reader: &RoleReader, none: Option<Label>) {
+        // Added to null it would be an object.
+        let none = none.or((reader.add != 0).then_some(self.slow));
         if reader.source & FROM_ROLE != 0 {
-            self.role(Reg::R0, usize::from(reader.source & !FROM_ROLE));
+            self.role(Reg::R0, reader.source & !FROM_ROLE);
         } else {
             self.asm.load(Width::Double, Reg::R0, Reg::R6, register::ARGUMENTS[usize::from(reader.source)]);
         }
-        self.unless_object(Reg::R0, none);
+        self.unless_error(Reg::R0, none);
         for offset in &reader.offset[..usize::from(reader.steps)] {
             self.asm.copy(Reg::R1, Reg::R0);
             self.asm.alu_by(Alu::Add, Reg::R1, i32::from(*offset));
             read(self.asm, self.ground);
-            self.unless_object(Reg::R0, none);
+            self.unless_error(Reg::R0, none);
         }
         if reader.add != 0 {
             self.asm.alu_by(Alu::Add, Reg::R0, i32::from(reader.add));
@@ -167,6 +164,12 @@ impl Body<'_> {
         self.asm.bind(through_table);
     }
 
+    fn unless_error(&mut self, object: Reg, none: Option<Label>) {
+        if let Some(none) = none {
+            self.unless_object(object, none);
+        }
+    }
+
     /// Goes to `none` when `object` is null or an error.
     fn unless_object(&mut self, object: Reg, none: Label) {
         self.asm.jump_if_value(object, If::Equal, 0, none);
@@ -175,7 +178,7 @@ impl Body<'_> {
 
     /// R1 = the object of `role`; goes to `none` when it has none.
     fn object(&mut self, role: u8, none: Label) {
-        self.role(Reg::R1, usize::from(role));
+        self.role(Reg::R1, role);
         self.unless_object(Reg::R1, none);
     }
 
@@ -184,47 +187,6 @@ impl Body<'_> {
         self.object(role, none);
         self.asm.alu_by(Alu::Add, Reg::R1, offset.cast_signed());
         read(self.asm, self.ground);
-    }
-
-    /// Leaves the fast path unless sleeping is allowed here and this is no interrupt: see `context::read`.
-    fn context(&mut self) {
-        let (ground, slow) = (self.ground, self.slow);
-        let asm = &mut *self.asm;
-        asm.call(super::Helper::ProcessorId);
-        asm.copy(Reg::R1, Reg::R0);
-        asm.alu_by(Alu::ShiftLeft, Reg::R1, 3);
-        let control = |asm: &mut Assembler, to: Reg, width, field: usize| {
-            asm.map_value(to, ground.control, field);
-            asm.load(width, to, to, 0);
-        };
-        control(asm, Reg::R2, Width::Double, offset_of!(Control, per_cpu_offsets));
-        asm.jump_if_value(Reg::R2, If::Equal, 0, slow);
-        asm.alu(Alu::Add, Reg::R1, Reg::R2);
-        read(asm, ground);
-        control(asm, Reg::R1, Width::Double, offset_of!(Control, preempt_count));
-        asm.alu(Alu::Add, Reg::R1, Reg::R0);
-        read(asm, ground);
-        asm.set(Reg::R1, u64::from(u32::MAX) & !PREEMPT_NEED_RESCHED);
-        asm.alu(Alu::And, Reg::R0, Reg::R1);
-        asm.jump_if_value(Reg::R0, If::AnyBit, PREEMPT_INTERRUPTS, slow);
-        control(asm, Reg::R1, Width::Word, offset_of!(Control, preempt_unadjusted));
-        asm.jump_if(Reg::R0, If::Above, Reg::R1, slow);
-        if ground.offsets.task_rcu_nesting != 0 {
-            asm.copy(Reg::R1, Reg::R8);
-            asm.alu_by(Alu::Add, Reg::R1, ground.offsets.task_rcu_nesting.cast_signed());
-            read(asm, ground);
-            asm.alu_by(Alu::ShiftLeft, Reg::R0, 32);
-            asm.alu_by(Alu::ShiftRight, Reg::R0, 32);
-            control(asm, Reg::R1, Width::Word, offset_of!(Control, rcu_base));
-            asm.jump_if(Reg::R0, If::Above, Reg::R1, slow);
-        }
-        let on = asm.label();
-        control(asm, Reg::R1, Width::Word, offset_of!(Control, flags_saved));
-        asm.jump_if_value(Reg::R1, If::Equal, 0, on);
-        asm.load(Width::Double, Reg::R1, Reg::R6, register::FLAGS);
-        asm.alu_by(Alu::And, Reg::R1, FLAG_INTERRUPTS);
-        asm.jump_if_value(Reg::R1, If::Equal, 0, slow);
-        asm.bind(on);
     }
 
     /// Adds the bit of flag `number` where it is so.
@@ -301,8 +263,83 @@ impl Body<'_> {
         self.asm.store_local(to, Reg::R1);
     }
 
+    /// Opens the task's first frame: see `watch::enter`.
+    fn open_frame(&mut self, end: End) {
+        let asm = &mut *self.asm;
+        asm.store(Width::Word, Reg::R7, FRAME + offset_of!(WatchFrame, hook), Reg::R9);
+        asm.store_value(Width::Word, Reg::R7, FRAME + offset_of!(WatchFrame, sleeps), 0);
+        asm.store_value(Width::Word, Reg::R7, FRAME + offset_of!(WatchFrame, happened), 0);
+        asm.store_value(Width::Double, Reg::R7, FRAME + offset_of!(WatchFrame, called), 0);
+        asm.store_value(Width::Double, Reg::R7, FRAME + offset_of!(WatchFrame, watched), end.watched.into());
+        asm.set(Reg::R1, end.op_bits);
+        asm.store(Width::Double, Reg::R7, FRAME + offset_of!(WatchFrame, op_bits), Reg::R1);
+        asm.load_local(Reg::R1, local::FLAGS);
+        asm.store(Width::Word, Reg::R7, FRAME + offset_of!(WatchFrame, flags), Reg::R1);
+        let mut copy = |local: i16, field: usize| {
+            asm.load_local(Reg::R1, local);
+            asm.store(Width::Double, Reg::R7, FRAME + field, Reg::R1);
+        };
+        copy(local::STACK_POINTER, offset_of!(WatchFrame, stack_pointer));
+        copy(local::CALLER, offset_of!(WatchFrame, caller));
+        copy(local::TABLE, offset_of!(WatchFrame, table));
+        copy(local::SUPERBLOCK, offset_of!(WatchFrame, sb));
+        if end.watched & WATCH_EXIT != 0 {
+            self.keep_arguments();
+            self.keep_objects();
+        }
+        self.asm.store_value(Width::Word, Reg::R7, offset_of!(TaskLocks, watched_len), 1);
+    }
+
+    fn keep_arguments(&mut self) {
+        for (number, register) in register::ARGUMENTS.into_iter().enumerate() {
+            self.asm.load(Width::Double, Reg::R1, Reg::R6, register);
+            let place = FRAME + offset_of!(WatchFrame, args) + 8 * number;
+            self.asm.store(Width::Double, Reg::R7, place, Reg::R1);
+        }
+    }
+
+    /// What is watched, see `watch::object`.
+    fn keep_objects(&mut self) {
+        let place = |number: usize| FRAME + offset_of!(WatchFrame, objects) + 8 * number;
+        for number in 0..WATCH_OBJECTS_MAX {
+            self.asm.store_value(Width::Double, Reg::R7, place(number), 0);
+        }
+        for (number, watch) in self.shape.watches.iter().enumerate() {
+            let none = self.asm.label();
+            self.object(watch.role, none);
+            if watch.kind == WATCH_UNLOCK {
+                self.unless_locked_page(none);
+            } else {
+                self.asm.alu_by(Alu::Add, Reg::R1, i32::from(watch.offset));
+            }
+            self.asm.store(Width::Double, Reg::R7, place(number), Reg::R1);
+            self.asm.bind(none);
+        }
+    }
+
+    /// R1 = the folio of the page in R1; goes to `none` when it is not locked.
+    fn unless_locked_page(&mut self, none: Label) {
+        let (ground, asm) = (self.ground, &mut *self.asm);
+        let is_head = asm.label();
+        asm.store_local(local::LOCK, Reg::R1);
+        asm.alu_by(Alu::Add, Reg::R1, ground.offsets.page_compound_head.cast_signed());
+        read(asm, ground);
+        asm.copy(Reg::R1, Reg::R0);
+        asm.alu_by(Alu::And, Reg::R1, 1);
+        asm.jump_if_value(Reg::R1, If::Equal, 0, is_head);
+        asm.alu_by(Alu::Sub, Reg::R0, 1);
+        asm.store_local(local::LOCK, Reg::R0);
+        asm.bind(is_head);
+        asm.load_local(Reg::R1, local::LOCK);
+        read(asm, ground);
+        asm.set(Reg::R1, 1 << (ground.offsets.page_locked_bit & 63));
+        asm.alu(Alu::And, Reg::R0, Reg::R1);
+        asm.jump_if_value(Reg::R0, If::Equal, 0, none);
+        asm.load_local(Reg::R1, local::LOCK);
+    }
+
     /// Adds the byte of lock slot `number`.
-    fn slot(&mut self, number: usize, reader: &SlotReader) {
+    fn slot(&mut self, number: usize, reader: SlotReader) {
         let done = self.asm.label();
         let absent = if SLOT_ABSENT == 0 { done } else { self.slow };
         self.object(reader.role, absent);
@@ -422,7 +459,7 @@ impl Body<'_> {
     fn unless_acquired_last(&mut self) {
         self.asm.load_local(Reg::R3, local::LOCK);
         self.asm.alu_by(Alu::Sub, Reg::R1, 1);
-        self.asm.alu_by(Alu::And, Reg::R1, HELD_LOCKS_MAX as i32 - 1);
+        self.asm.alu_by(Alu::And, Reg::R1, small(HELD_LOCKS_MAX) - 1);
         self.unless_noted(offset_of!(TaskLocks, held));
     }
 
@@ -433,141 +470,131 @@ impl Body<'_> {
         self.asm.load(Width::Double, Reg::R1, Reg::R1, table + offset_of!(HeldLock, instance));
         self.asm.jump_if(Reg::R1, If::NotEqual, Reg::R3, self.slow);
     }
+}
 
-    /// Counts the key at its place, see `callback::count_key`; leaves the fast path when it is not there.
-    fn count(&mut self) {
-        self.first_word();
-        self.place();
-        look_up(self.asm, self.ground.counted, self.slow);
-        let found = self.asm.label();
-        for way in 0..COUNTED_WAYS {
-            let other = if way + 1 < COUNTED_WAYS { self.asm.label() } else { self.slow };
-            self.unless_equal(other);
-            if way + 1 < COUNTED_WAYS {
-                self.asm.jump(found);
-                self.asm.bind(other);
-                self.asm.alu_by(Alu::Add, Reg::R0, size_of::<CountedKey>() as i32);
-            }
-        }
-        self.asm.bind(found);
-        self.asm.load(Width::Double, Reg::R1, Reg::R0, offset_of!(CountedKey, count));
-        self.asm.alu_by(Alu::Add, Reg::R1, 1);
-        self.asm.store(Width::Double, Reg::R0, offset_of!(CountedKey, count), Reg::R1);
+/// Leaves the fast path unless sleeping is allowed here and this is no interrupt: see `context::read`.
+pub(super) fn context(asm: &mut Assembler, ground: &Ground<'_>, slow: Label) {
+    asm.call(super::Helper::ProcessorId);
+    asm.copy(Reg::R1, Reg::R0);
+    asm.alu_by(Alu::ShiftLeft, Reg::R1, 3);
+    let control = |asm: &mut Assembler, to: Reg, width, field: usize| {
+        asm.map_value(to, ground.control, field);
+        asm.load(width, to, to, 0);
+    };
+    control(asm, Reg::R2, Width::Double, offset_of!(Control, per_cpu_offsets));
+    asm.jump_if_value(Reg::R2, If::Equal, 0, slow);
+    asm.alu(Alu::Add, Reg::R1, Reg::R2);
+    read(asm, ground);
+    control(asm, Reg::R1, Width::Double, offset_of!(Control, preempt_count));
+    asm.alu(Alu::Add, Reg::R1, Reg::R0);
+    read(asm, ground);
+    asm.set(Reg::R1, u64::from(u32::MAX) & !PREEMPT_NEED_RESCHED);
+    asm.alu(Alu::And, Reg::R0, Reg::R1);
+    asm.jump_if_value(Reg::R0, If::AnyBit, PREEMPT_INTERRUPTS, slow);
+    control(asm, Reg::R1, Width::Word, offset_of!(Control, preempt_unadjusted));
+    asm.jump_if(Reg::R0, If::Above, Reg::R1, slow);
+    if ground.offsets.task_rcu_nesting != 0 {
+        asm.copy(Reg::R1, Reg::R8);
+        asm.alu_by(Alu::Add, Reg::R1, ground.offsets.task_rcu_nesting.cast_signed());
+        read(asm, ground);
+        asm.alu_by(Alu::ShiftLeft, Reg::R0, 32);
+        asm.alu_by(Alu::ShiftRight, Reg::R0, 32);
+        control(asm, Reg::R1, Width::Word, offset_of!(Control, rcu_base));
+        asm.jump_if(Reg::R0, If::Above, Reg::R1, slow);
     }
+    let on = asm.label();
+    control(asm, Reg::R1, Width::Word, offset_of!(Control, flags_saved));
+    asm.jump_if_value(Reg::R1, If::Equal, 0, on);
+    asm.load(Width::Double, Reg::R1, Reg::R6, register::FLAGS);
+    asm.alu_by(Alu::And, Reg::R1, FLAG_INTERRUPTS);
+    asm.jump_if_value(Reg::R1, If::Equal, 0, slow);
+    asm.bind(on);
+}
 
-    /// Goes to `other` when the entry that R0 points to is not ready, or not of the key.
-    fn unless_equal(&mut self, other: Label) {
-        let asm = &mut *self.asm;
-        let at = |field: usize| offset_of!(CountedKey, key) + field;
-        asm.load(Width::Double, Reg::R1, Reg::R0, offset_of!(CountedKey, state));
-        asm.jump_if_value(Reg::R1, If::NotEqual, COUNTED_KEY_READY as i32, other);
-        let mut compare = |local: i16, field: usize| {
-            asm.load_local(Reg::R1, local);
-            asm.load(Width::Double, Reg::R2, Reg::R0, at(field));
-            asm.jump_if(Reg::R1, If::NotEqual, Reg::R2, other);
-        };
-        compare(local::WORD, offset_of!(ObservationKey, hook));
-        compare(local::CALLER, offset_of!(ObservationKey, caller));
-        compare(local::TABLE, offset_of!(ObservationKey, table));
-        compare(local::SUPERBLOCK, offset_of!(ObservationKey, sb));
-        if self.has_slots {
-            compare(local::SLOTS, offset_of!(ObservationKey, slots));
-        } else {
-            asm.load(Width::Double, Reg::R1, Reg::R0, at(offset_of!(ObservationKey, slots)));
-            asm.jump_if_value(Reg::R1, If::NotEqual, 0, other);
+/// Counts the key at its place, see `callback::count_key`; leaves the fast path when it is not there.
+fn count(asm: &mut Assembler, ground: &Ground<'_>, slow: Label) {
+    first_word(asm);
+    place(asm);
+    look_up(asm, ground.counted, slow);
+    let found = asm.label();
+    for way in 0..COUNTED_WAYS {
+        let other = if way + 1 < COUNTED_WAYS { asm.label() } else { slow };
+        unless_equal(asm, other);
+        if way + 1 < COUNTED_WAYS {
+            asm.jump(found);
+            asm.bind(other);
+            asm.alu_by(Alu::Add, Reg::R0, small(size_of::<CountedKey>()));
         }
     }
+    asm.bind(found);
+    asm.load(Width::Double, Reg::R1, Reg::R0, offset_of!(CountedKey, count));
+    asm.alu_by(Alu::Add, Reg::R1, 1);
+    asm.store(Width::Double, Reg::R0, offset_of!(CountedKey, count), Reg::R1);
+}
 
-    /// [`local::WORD`] = the key's first word: hook, complete history, entry, flags.
-    fn first_word(&mut self) {
-        self.asm.copy(Reg::R1, Reg::R9);
-        self.asm.alu_by(Alu::Or, Reg::R1, 1 << 16);
-        if self.has_flags {
-            self.asm.load_local(Reg::R2, local::FLAGS);
-            self.asm.alu_by(Alu::ShiftLeft, Reg::R2, 32);
-            self.asm.alu(Alu::Or, Reg::R1, Reg::R2);
-        }
-        self.asm.store_local(local::WORD, Reg::R1);
-    }
+/// Goes to `other` when the entry that R0 points to is not ready, or not of the key.
+fn unless_equal(asm: &mut Assembler, other: Label) {
+    let at = |field: usize| offset_of!(CountedKey, key) + field;
+    asm.load(Width::Double, Reg::R1, Reg::R0, offset_of!(CountedKey, state));
+    asm.jump_if_value(Reg::R1, If::NotEqual, (COUNTED_KEY_READY as u32).cast_signed(), other);
+    let mut compare = |local: i16, field: usize| {
+        asm.load_local(Reg::R1, local);
+        asm.load(Width::Double, Reg::R2, Reg::R0, at(field));
+        asm.jump_if(Reg::R1, If::NotEqual, Reg::R2, other);
+    };
+    compare(local::WORD, offset_of!(ObservationKey, hook));
+    compare(local::CALLER, offset_of!(ObservationKey, caller));
+    compare(local::TABLE, offset_of!(ObservationKey, table));
+    compare(local::SUPERBLOCK, offset_of!(ObservationKey, sb));
+    compare(local::SLOTS, offset_of!(ObservationKey, slots));
+}
 
-    /// R1 = the key's place, see `callback::place`.
-    fn place(&mut self) {
-        let asm = &mut *self.asm;
-        let mix = |asm: &mut Assembler| asm.alu(Alu::Xor, Reg::R1, Reg::R2);
-        let rotated = |asm: &mut Assembler, local: i16, by: i32| {
-            asm.load_local(Reg::R2, local);
-            asm.copy(Reg::R3, Reg::R2);
-            asm.alu_by(Alu::ShiftLeft, Reg::R2, by);
-            asm.alu_by(Alu::ShiftRight, Reg::R3, 64 - by);
-            asm.alu(Alu::Or, Reg::R2, Reg::R3);
-        };
-        asm.set(Reg::R1, 1 << 44);
-        asm.load_local(Reg::R2, local::CALLER);
-        mix(asm);
-        rotated(asm, local::TABLE, 20);
-        mix(asm);
-        asm.load_local(Reg::R2, local::SUPERBLOCK);
-        asm.alu_by(Alu::ShiftRight, Reg::R2, 6);
-        mix(asm);
-        if self.has_slots {
-            rotated(asm, local::SLOTS, 40);
-            mix(asm);
-        }
-        asm.copy(Reg::R2, Reg::R9);
-        asm.alu_by(Alu::ShiftLeft, Reg::R2, 48);
-        mix(asm);
-        if self.has_flags {
-            asm.load_local(Reg::R2, local::FLAGS);
-            asm.set(Reg::R3, 0x0100_0010_0000_0001);
-            asm.alu(Alu::Mul, Reg::R2, Reg::R3);
-            mix(asm);
-        }
-        spread(asm, COUNTED_PLACES);
-    }
+/// [`local::WORD`] = the key's first word: hook, complete history, entry, flags.
+fn first_word(asm: &mut Assembler) {
+    asm.load_local(Reg::R1, local::FLAGS);
+    asm.alu_by(Alu::ShiftLeft, Reg::R1, 32);
+    asm.alu_by(Alu::Or, Reg::R1, 1 << 16);
+    asm.alu(Alu::Or, Reg::R1, Reg::R9);
+    asm.store_local(local::WORD, Reg::R1);
+}
 
-    /// Leaves the fast path unless the task's first frame is free, or its callback has returned: see `watch::drop_returned`.
-    fn find_room_for_frame(&mut self) {
-        let (asm, slow) = (&mut *self.asm, self.slow);
-        let free = asm.label();
-        asm.load(Width::Word, Reg::R1, Reg::R7, offset_of!(TaskLocks, watched_len));
-        asm.jump_if_value(Reg::R1, If::Equal, 0, free);
-        asm.jump_if_value(Reg::R1, If::NotEqual, 1, slow);
-        asm.load(Width::Double, Reg::R1, Reg::R7, FRAME + offset_of!(WatchFrame, watched));
-        asm.jump_if_value(Reg::R1, If::AnyBit, WATCH_EXIT.into(), slow);
-        asm.load(Width::Double, Reg::R1, Reg::R7, FRAME + offset_of!(WatchFrame, stack_pointer));
-        asm.load_local(Reg::R2, local::STACK_POINTER);
-        asm.jump_if(Reg::R1, If::NotAbove, Reg::R2, free);
-        read(asm, self.ground);
-        asm.load(Width::Double, Reg::R1, Reg::R7, FRAME + offset_of!(WatchFrame, caller));
-        asm.jump_if(Reg::R0, If::Equal, Reg::R1, slow);
-        asm.bind(free);
-    }
+/// R1 = the key's place, see `callback::place`.
+fn place(asm: &mut Assembler) {
+    let mix = |asm: &mut Assembler| asm.alu(Alu::Xor, Reg::R1, Reg::R2);
+    let multiplied = |asm: &mut Assembler, local: i16, by: u64| {
+        asm.load_local(Reg::R2, local);
+        asm.set(Reg::R3, by);
+        asm.alu(Alu::Mul, Reg::R2, Reg::R3);
+    };
+    asm.load_local(Reg::R1, local::CALLER);
+    asm.load_local(Reg::R2, local::TABLE);
+    asm.alu_by(Alu::ShiftLeft, Reg::R2, 20);
+    mix(asm);
+    asm.load_local(Reg::R2, local::SUPERBLOCK);
+    asm.alu_by(Alu::ShiftRight, Reg::R2, 6);
+    mix(asm);
+    multiplied(asm, local::SLOTS, KEY_SPREAD[0]);
+    mix(asm);
+    multiplied(asm, local::WORD, KEY_SPREAD[1]);
+    mix(asm);
+    spread(asm, COUNTED_PLACES);
+}
 
-    /// Opens the task's first frame: see `watch::enter`.
-    fn open_frame(&mut self) {
-        let asm = &mut *self.asm;
-        asm.store(Width::Word, Reg::R7, FRAME + offset_of!(WatchFrame, hook), Reg::R9);
-        asm.store_value(Width::Word, Reg::R7, FRAME + offset_of!(WatchFrame, sleeps), 0);
-        asm.store_value(Width::Word, Reg::R7, FRAME + offset_of!(WatchFrame, happened), 0);
-        asm.store_value(Width::Double, Reg::R7, FRAME + offset_of!(WatchFrame, called), 0);
-        asm.store_value(Width::Double, Reg::R7, FRAME + offset_of!(WatchFrame, op_bits), 0);
-        asm.store_value(Width::Double, Reg::R7, FRAME + offset_of!(WatchFrame, watched), WATCH_SLEEP.into());
-        if self.has_flags {
-            asm.load_local(Reg::R1, local::FLAGS);
-            asm.store(Width::Word, Reg::R7, FRAME + offset_of!(WatchFrame, flags), Reg::R1);
-        } else {
-            asm.store_value(Width::Word, Reg::R7, FRAME + offset_of!(WatchFrame, flags), 0);
-        }
-        let mut copy = |local: i16, field: usize| {
-            asm.load_local(Reg::R1, local);
-            asm.store(Width::Double, Reg::R7, FRAME + field, Reg::R1);
-        };
-        copy(local::STACK_POINTER, offset_of!(WatchFrame, stack_pointer));
-        copy(local::CALLER, offset_of!(WatchFrame, caller));
-        copy(local::TABLE, offset_of!(WatchFrame, table));
-        copy(local::SUPERBLOCK, offset_of!(WatchFrame, sb));
-        asm.store_value(Width::Word, Reg::R7, offset_of!(TaskLocks, watched_len), 1);
-    }
+/// Leaves the fast path unless the task's first frame is free, or its callback has returned: see `watch::drop_returned`.
+fn find_room_for_frame(asm: &mut Assembler, ground: &Ground<'_>, slow: Label) {
+    let free = asm.label();
+    asm.load(Width::Word, Reg::R1, Reg::R7, offset_of!(TaskLocks, watched_len));
+    asm.jump_if_value(Reg::R1, If::Equal, 0, free);
+    asm.jump_if_value(Reg::R1, If::NotEqual, 1, slow);
+    asm.load(Width::Double, Reg::R1, Reg::R7, FRAME + offset_of!(WatchFrame, watched));
+    asm.jump_if_value(Reg::R1, If::AnyBit, WATCH_EXIT.into(), slow);
+    asm.load(Width::Double, Reg::R1, Reg::R7, FRAME + offset_of!(WatchFrame, stack_pointer));
+    asm.load_local(Reg::R2, local::STACK_POINTER);
+    asm.jump_if(Reg::R1, If::NotAbove, Reg::R2, free);
+    read(asm, ground);
+    asm.load(Width::Double, Reg::R1, Reg::R7, FRAME + offset_of!(WatchFrame, caller));
+    asm.jump_if(Reg::R0, If::Equal, Reg::R1, slow);
+    asm.bind(free);
 }
 
 /// A mask of the low `width` bytes.

@@ -19,11 +19,11 @@ use std::{
 };
 
 use vfs_audit_common::{
-    Control, ENABLED_FAST, HOOK_PLACES_LEN, HookPlace, HookPlan, KernelOffsets, Loss, TASK_SLOTS, TaskLocks,
+    Control, ENABLED_FAST, HOOK_PLACES_LEN, HookPlace, HookPlan, KernelOffsets, Loss, TASK_SLOTS, TaskLocks, WATCH_EXIT,
 };
 
 use self::{
-    assembler::{Alu, Assembler, Helper, If, Label, Reg, Width},
+    assembler::{Alu, Assembler, Helper, If, Label, Reg, Width, small},
     shape::Shape,
 };
 use super::{
@@ -31,8 +31,11 @@ use super::{
     sys::{self, Purpose},
 };
 
-/// The map whose one program is the interpreter.
+/// The map whose one program is the interpreter; those that the kernel calls in another way have one of their own.
 const INTERPRETER: &str = "INTERPRETER";
+const INTERPRETER_OF_BOTH: &str = "INTERPRETER_OF_BOTH";
+/// The map whose one program is that for exits.
+const EXIT_OF_BOTH: &str = "EXIT_OF_BOTH";
 /// Instructions after which no further plan is compiled: jumps reach 32,767 of them.
 const INSTRUCTIONS_MAX: usize = 30_000;
 /// What spreads an address over the upper bits, see `place` in the eBPF programs.
@@ -50,7 +53,8 @@ mod local {
     pub(super) const LOCK: i16 = 64;
     pub(super) const WORD: i16 = 72;
     pub(super) const FUNCTION: i16 = 80;
-    pub(super) const ROLES: i16 = 88;
+    pub(super) const CODE: i16 = 88;
+    pub(super) const ROLES: i16 = 96;
 }
 
 /// Registers of the x86-64 `struct pt_regs`, by byte offset.
@@ -62,7 +66,7 @@ mod register {
 
 /// A compiled program, and for each of the hooks that it was made for the number of its code there.
 pub(super) struct FastPath {
-    /// For kprobe.multi.
+    /// For kprobe.multi or kprobe.session.
     pub(super) program: OwnedFd,
     shapes: Vec<Shape>,
 }
@@ -80,15 +84,39 @@ struct Ground<'a> {
     direct: i32,
     through_table: i32,
     interpreter: i32,
+    exit: i32,
+}
+
+/// What a program is attached to, and the programs that take over from it.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Kind {
+    /// Entries, by kprobe.multi.
+    Entry {
+        /// `callback_entry`.
+        interpreter: RawFd,
+    },
+    /// Entries and exits, by kprobe.session.
+    Both {
+        /// `callback_entry`.
+        interpreter: RawFd,
+        /// `callback_exit`.
+        exit: RawFd,
+        /// Number of the kernel function `bpf_session_is_return`.
+        is_return: u32,
+    },
 }
 
 impl FastPath {
-    /// Compiles `plans` and loads the program, which leaves what it does not take to `interpreter`.
+    /// Compiles `plans` and loads the program, which leaves what it does not take to the others of its kind.
     ///
     /// # Errors
     /// Why there can be none here, in words: the kernel has no `bpf_rdonly_cast`, or refuses the program.
-    pub(super) fn load(object: &Object, plans: &[&HookPlan], interpreter: RawFd) -> Result<Self, String> {
+    pub(super) fn load(object: &Object, plans: &[&HookPlan], kind: Kind) -> Result<Self, String> {
         let (offsets, cast) = object.cast().ok_or("the kernel has no bpf_rdonly_cast")?;
+        let (name, purpose, interpreter) = match kind {
+            Kind::Entry { .. } => ("callback_fast", Purpose::KprobeMulti, INTERPRETER),
+            Kind::Both { .. } => ("callback_both", Purpose::KprobeSession, INTERPRETER_OF_BOTH),
+        };
         let map = |name| object.map(name).ok_or_else(|| format!("the eBPF object has no map {name}"));
         let ground = Ground {
             offsets,
@@ -100,7 +128,8 @@ impl FastPath {
             loss: map("LOSS")?,
             direct: map("DIRECT")?,
             through_table: map("THROUGH_TABLE")?,
-            interpreter: map(INTERPRETER)?,
+            interpreter: map(interpreter)?,
+            exit: map(EXIT_OF_BOTH)?,
         };
         let mut shapes = Vec::new();
         for shape in plans.iter().filter_map(|plan| Shape::of(plan)) {
@@ -108,10 +137,16 @@ impl FastPath {
                 shapes.push(shape);
             }
         }
-        let code = assemble(&ground, &mut shapes)?;
+        let code = assemble(&ground, &mut shapes, kind)?;
         let text = |error: io::Error| error.to_string();
-        object.set_program(INTERPRETER, interpreter).map_err(text)?;
-        let program = sys::load("callback_fast", &code, Purpose::KprobeMulti).map_err(text)?;
+        match kind {
+            Kind::Entry { interpreter } => object.set_program(INTERPRETER, interpreter).map_err(text)?,
+            Kind::Both { interpreter, exit, .. } => {
+                object.set_program(INTERPRETER_OF_BOTH, interpreter).map_err(text)?;
+                object.set_program(EXIT_OF_BOTH, exit).map_err(text)?;
+            }
+        }
+        let program = sys::load(name, &code, purpose).map_err(text)?;
         Ok(Self { program, shapes })
     }
 
@@ -128,34 +163,88 @@ impl FastPath {
     }
 }
 
-/// The whole program; `shapes` that found no room are taken out.
-fn assemble(ground: &Ground<'_>, shapes: &mut Vec<Shape>) -> Result<Vec<u8>, String> {
-    // Bodies first as a trial: how many there is room for.
-    let mut trial = Assembler::default();
-    let (slow, out) = (trial.label(), trial.label());
-    let mut fits = |shape: &&Shape| {
-        body::emit(&mut trial, ground, shape, slow, out);
-        trial.len() < INSTRUCTIONS_MAX
-    };
-    let room = shapes.iter().take_while(|shape| fits(shape)).count();
-    shapes.truncate(room);
+/// What becomes of a key once it is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct End {
+    watched: u8,
+    op_bits: u64,
+    is_shared: bool,
+}
 
+impl End {
+    fn of(shape: &Shape) -> Self {
+        Self { watched: shape.watched, op_bits: shape.op_bits, is_shared: shape.is_shared }
+    }
+
+    /// Whether the code is the same for all shapes: no frame keeps objects of theirs.
+    fn is_common(self) -> bool {
+        self.watched & WATCH_EXIT == 0
+    }
+}
+
+/// The whole program; `shapes` that found no room are taken out, and those that ask for no context come first.
+fn assemble(ground: &Ground<'_>, shapes: &mut Vec<Shape>, kind: Kind) -> Result<Vec<u8>, String> {
+    shapes.truncate(room(ground, shapes));
+    shapes.sort_by_key(Shape::reads_context);
     let mut asm = Assembler::default();
-    let (slow, out) = (asm.label(), asm.label());
+    let [slow, out, asks] = [asm.label(), asm.label(), asm.label()];
+    asm.copy(Reg::R6, Reg::R1);
+    if let Kind::Both { is_return, .. } = kind {
+        leave_if_return(&mut asm, ground, is_return);
+    }
     prologue(&mut asm, ground, slow, out);
     let bodies: Vec<Label> = shapes.iter().map(|_| asm.label()).collect();
+    let plain = shapes.iter().take_while(|shape| !shape.reads_context()).count();
     asm.jump_if_value(Reg::R1, If::Equal, 0, slow);
-    choose(&mut asm, 1, &bodies, slow);
+    if plain < shapes.len() {
+        asm.jump_if_value(Reg::R1, If::Above, small(plain), asks);
+    }
+    choose(&mut asm, 1, &bodies[..plain], slow);
+    if plain < shapes.len() {
+        asm.bind(asks);
+        asm.store_local(local::CODE, Reg::R1);
+        body::context(&mut asm, ground, slow);
+        asm.load_local(Reg::R1, local::CODE);
+        choose(&mut asm, small(plain) + 1, &bodies[plain..], slow);
+    }
+    let mut ends: Vec<(End, Label, &Shape)> = Vec::new();
     for (shape, label) in shapes.iter().zip(bodies) {
         asm.bind(label);
-        body::emit(&mut asm, ground, shape, slow, out);
+        body::emit(&mut asm, ground, shape, [slow, out]);
+        let end = End::of(shape);
+        if !end.is_common() {
+            body::emit_end(&mut asm, ground, shape, [slow, out]);
+            continue;
+        }
+        let known = ends.iter().find(|(known, ..)| *known == end).map(|(_, label, _)| *label);
+        let label = known.unwrap_or_else(|| asm.label());
+        if known.is_none() {
+            ends.push((end, label, shape));
+        }
+        asm.jump(label);
+    }
+    for (_, label, shape) in ends {
+        asm.bind(label);
+        body::emit_end(&mut asm, ground, shape, [slow, out]);
     }
     asm.bind(slow);
-    leave_to_interpreter(&mut asm, ground);
+    leave_to(&mut asm, ground, ground.interpreter);
     asm.bind(out);
     asm.set(Reg::R0, 0);
     asm.exit();
     asm.finish()
+}
+
+/// How many of `shapes` there is room for: their code is made as a trial.
+fn room(ground: &Ground<'_>, shapes: &[Shape]) -> usize {
+    let mut trial = Assembler::default();
+    let labels = [trial.label(), trial.label()];
+    let mut fits = |shape: &&Shape| {
+        body::emit(&mut trial, ground, shape, labels);
+        body::emit_end(&mut trial, ground, shape, labels);
+        trial.len() < INSTRUCTIONS_MAX
+    };
+    shapes.iter().take_while(|shape| fits(shape)).count()
 }
 
 /// Goes to the body whose number, from `first` on, is in R1: by halves.
@@ -165,7 +254,7 @@ fn choose(asm: &mut Assembler, first: i32, bodies: &[Label], slow: Label) {
         [only] => asm.jump(*only),
         _ => {
             let (left, right) = bodies.split_at(bodies.len() / 2);
-            let middle = first + left.len() as i32;
+            let middle = first + small(left.len());
             let upper = asm.label();
             asm.jump_if_value(Reg::R1, If::NotBelow, middle, upper);
             choose(asm, first, left, slow);
@@ -196,13 +285,12 @@ fn look_up(asm: &mut Assembler, map: i32, missing: Label) {
 fn spread(asm: &mut Assembler, places: usize) {
     asm.set(Reg::R2, SPREAD);
     asm.alu(Alu::Mul, Reg::R1, Reg::R2);
-    asm.alu_by(Alu::ShiftRight, Reg::R1, 64 - places.trailing_zeros() as i32);
+    asm.alu_by(Alu::ShiftRight, Reg::R1, 64 - places.trailing_zeros().cast_signed());
 }
 
 /// What every callback needs: R6 = the registers, R7 = the task's table, R8 = the task, R9 = the hook, R1 = the number of its
 /// code; [`local::STACK_POINTER`] and [`local::CALLER`].
 fn prologue(asm: &mut Assembler, ground: &Ground<'_>, slow: Label, out: Label) {
-    asm.copy(Reg::R6, Reg::R1);
     asm.map_value(Reg::R1, ground.control, offset_of!(Control, enabled));
     asm.load(Width::Double, Reg::R1, Reg::R1, 0);
     asm.jump_if_value(Reg::R1, If::NotEqual, i32::from(ENABLED_FAST), slow);
@@ -242,14 +330,29 @@ fn prologue(asm: &mut Assembler, ground: &Ground<'_>, slow: Label, out: Label) {
     look_up(asm, ground.places, slow);
     asm.load(Width::Double, Reg::R1, Reg::R0, offset_of!(HookPlace, function));
     asm.jump_if(Reg::R1, If::NotEqual, Reg::R9, slow);
+    asm.clear_local(local::FLAGS);
+    asm.clear_local(local::SLOTS);
     asm.load(Width::Word, Reg::R9, Reg::R0, offset_of!(HookPlace, hook));
     asm.load(Width::Word, Reg::R1, Reg::R0, offset_of!(HookPlace, code));
 }
 
-/// The interpreter begins anew; where it cannot be reached, the invocation is lost.
-fn leave_to_interpreter(asm: &mut Assembler, ground: &Ground<'_>) {
+/// At a callback's exit: the program for exits does all.
+fn leave_if_return(asm: &mut Assembler, ground: &Ground<'_>, is_return: u32) {
+    let entry = asm.label();
+    asm.call_kernel(is_return);
+    // A `bool` is one byte.
+    asm.alu_by(Alu::And, Reg::R0, 0xff);
+    asm.jump_if_value(Reg::R0, If::Equal, 0, entry);
+    leave_to(asm, ground, ground.exit);
+    asm.set(Reg::R0, 0);
+    asm.exit();
+    asm.bind(entry);
+}
+
+/// The program in `map` takes over, with the registers as they were; where it cannot be reached, the invocation is lost.
+fn leave_to(asm: &mut Assembler, ground: &Ground<'_>, map: i32) {
     asm.copy(Reg::R1, Reg::R6);
-    asm.map(Reg::R2, ground.interpreter);
+    asm.map(Reg::R2, map);
     asm.set(Reg::R3, 0);
     asm.call(Helper::TailCall);
     let end = asm.label();
@@ -268,5 +371,5 @@ fn increment(asm: &mut Assembler, map: i32, missing: Label) {
 
 /// Byte offset of a held lock's place in the table, given its number in R1, which then is that offset.
 fn held_lock_offset(asm: &mut Assembler) {
-    asm.alu_by(Alu::Mul, Reg::R1, size_of::<vfs_audit_common::HeldLock>() as i32);
+    asm.alu_by(Alu::Mul, Reg::R1, small(size_of::<vfs_audit_common::HeldLock>()));
 }

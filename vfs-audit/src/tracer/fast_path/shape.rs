@@ -3,8 +3,20 @@
 use vfs_audit_common::{
     FLAG_AND_MASK, FLAG_ATOMIC, FLAG_IN_INTERRUPT, FLAG_IS_DIRECTORY, FLAG_MEMBER_EQUALS, FLAG_MEMBER_MASK,
     FLAG_PRESENT, FLAG_ROLES_DIFFER, FROM_CONSTANT, FROM_ROLE, FlagReader, HookPlan, LOCK_FOLIO, LOCK_MUTEX,
-    LOCK_RWSEM, LOCK_SPIN, LOCK_UNTRACKED, RoleReader, SlotReader, WATCH_NONE, WATCH_SLEEP,
+    LOCK_RWSEM, LOCK_SPIN, LOCK_UNTRACKED, RoleReader, SlotReader, WATCH_NONE, WatchReader,
 };
+
+/// Kinds of flags whose readings are compiled.
+const FLAGS: [u8; 8] = [
+    FLAG_AND_MASK,
+    FLAG_ROLES_DIFFER,
+    FLAG_PRESENT,
+    FLAG_IS_DIRECTORY,
+    FLAG_ATOMIC,
+    FLAG_MEMBER_MASK,
+    FLAG_MEMBER_EQUALS,
+    FLAG_IN_INTERRUPT,
+];
 
 /// What the code of a plan depends on. Plans of one shape share their code.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,8 +30,12 @@ pub(super) struct Shape {
     pub(super) table_slots: Vec<u16>,
     /// Whether calls through the table are counted by hook.
     pub(super) is_shared: bool,
-    /// Whether the callback is watched for sleeping.
-    pub(super) is_watched: bool,
+    /// What is watched from the entry on: `WATCH_*`.
+    pub(super) watched: u8,
+    /// Bits of the op.
+    pub(super) op_bits: u64,
+    /// Objects that are watched to the exit.
+    pub(super) watches: Vec<WatchReader>,
 }
 
 impl Shape {
@@ -34,15 +50,13 @@ impl Shape {
             slots: plan.slots[..first(plan.slots_len)].to_vec(),
             table_slots: plan.slot_offsets[..first(plan.slot_offsets_len)].to_vec(),
             is_shared: plan.is_shared != 0,
-            is_watched: plan.watched == WATCH_SLEEP,
-        };
-        let is_watched_simply = match plan.watched {
-            WATCH_NONE => true,
-            WATCH_SLEEP => plan.watch_mask == 0,
-            _ => false,
+            watched: plan.watched,
+            op_bits: plan.op_bits,
+            watches: plan.watches[..first(plan.watches_len)].to_vec(),
         };
         let asks_around = plan.stack_flag | plan.syscall_flag | plan.within_flag != 0;
-        let is_simple = is_watched_simply && plan.op_bits == 0 && !asks_around && plan.is_own_table == 0;
+        let is_always_watched = plan.watched == WATCH_NONE || plan.watch_mask == 0;
+        let is_simple = is_always_watched && !asks_around && plan.is_own_table == 0;
         (is_simple && shape.is_compiled()).then_some(shape)
     }
 
@@ -63,20 +77,11 @@ impl Shape {
             LOCK_MUTEX => slot.kind & LOCK_UNTRACKED != 0,
             _ => false,
         };
-        const FLAGS: [u8; 8] = [
-            FLAG_AND_MASK,
-            FLAG_ROLES_DIFFER,
-            FLAG_PRESENT,
-            FLAG_IS_DIRECTORY,
-            FLAG_ATOMIC,
-            FLAG_MEMBER_MASK,
-            FLAG_MEMBER_EQUALS,
-            FLAG_IN_INTERRUPT,
-        ];
         self.roles.iter().enumerate().all(is_reached)
             && ends.into_iter().all(|reader| is_reached((count, reader)))
             && self.flags.iter().all(|flag| FLAGS.contains(&flag.kind) && self.has_what_it_reads(flag))
             && self.slots.iter().all(|slot| is_known(slot) && usize::from(slot.role) < count)
+            && self.watches.iter().all(|watch| usize::from(watch.role) < count)
     }
 
     fn has_what_it_reads(&self, flag: &FlagReader) -> bool {
