@@ -18,7 +18,7 @@
 #include "vfs_faulty.h"
 
 /* How long a thing that must happen "in the end" is put off: longer than anybody waits for it. */
-#define PUT_OFF_MS 8000
+#define PUT_OFF_MS 10000
 
 /* What a call on an own file has at hand. */
 struct own {

@@ -74,7 +74,7 @@ pub const STACK_SEARCH_MAX: usize = 32;
 /// Pages and folios whose unlocking is waited for beyond the callback's return; one more is counted as [`Loss::PendingFull`].
 pub const PENDING_MAX: usize = 16_384;
 /// Sleeps inside callbacks that must not sleep which are shipped, for each hook.
-pub const SLEEP_EVENTS_MAX: u64 = 64;
+pub const SLEEP_EVENTS_MAX: u64 = 256;
 /// Nested callbacks one task can be watched in: a power of two.
 pub const WATCHED_MAX: usize = 8;
 /// Bytes one read of kernel memory can bring up.

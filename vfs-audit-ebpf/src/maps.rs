@@ -69,7 +69,7 @@ pub(crate) const INTERRUPTS_NESTED: u32 = 4;
 /// Scratch of the programs that interrupts run, which must leave the interrupted task's alone.
 #[map]
 pub(crate) static INTERRUPTS: PerCpuArray<TaskLocks> = PerCpuArray::with_max_entries(INTERRUPTS_NESTED, 0);
-/// Sleeps already shipped, by hook.
+/// Sleeps so far, by hook: the first [`vfs_audit_common::SLEEP_EVENTS_MAX`] of them were shipped.
 #[map]
 pub(crate) static SLEEPS: HashMap<u32, u64> = HashMap::with_max_entries(HOOKS_MAX as u32, 0);
 /// Bytes read by `peek`; the daemon maps them into its memory.

@@ -323,8 +323,8 @@ pub(crate) fn sched_switch(ctx: RawTracePointContext) -> i32 {
         }
         let frame = &raw const (*locks).watched[(first - 1) & MASK];
         let hook = (*frame).hook;
-        let shipped = SLEEPS.get(&hook).copied().unwrap_or(0);
-        if shipped < SLEEP_EVENTS_MAX && SLEEPS.insert(hook, shipped + 1, BPF_ANY.into()).is_ok() {
+        let before = SLEEPS.get(&hook).copied().unwrap_or(0);
+        if SLEEPS.insert(hook, before + 1, BPF_ANY.into()).is_ok() && before < SLEEP_EVENTS_MAX {
             event::sleep(&ctx, &sleep_key(frame, (*locks).history_complete), locks);
         }
     }

@@ -242,13 +242,19 @@ fn give_up_rights(session: &Session, has_command: bool) -> anyhow::Result<()> {
 fn tend(session: &mut Session, looks: u32) -> Option<String> {
     session.drain();
     let seldom = looks.is_multiple_of(LOOK_AROUND_EVERY);
-    if !seldom && looks > LOOK_AROUND_EVERY {
-        return None;
-    }
-    let looked = session
-        .take_off_direct()
-        .and_then(|()| if seldom { session.tend().and_then(|()| session.look_around()) } else { Ok(0) });
-    match looked {
+    let mut look = || {
+        session.look_after_pages()?;
+        if seldom || looks <= LOOK_AROUND_EVERY {
+            session.take_off_direct()?;
+        }
+        if !seldom {
+            return Ok(0);
+        }
+        session.tend()?;
+        // A new file system takes a while, in which no page is looked at.
+        session.look_around()
+    };
+    match look() {
         Ok(0) => None,
         Ok(added) => {
             note(&format!("{added} callbacks more, of file systems that were mounted since"));

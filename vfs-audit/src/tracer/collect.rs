@@ -7,11 +7,14 @@ use std::{
 };
 
 use aya::maps::{HashMap, MapData, PerCpuArray, PerCpuHashMap};
-use vfs_audit_common::{COUNTED_KEY_READY, COUNTED_PLACES, Control, CountedPlace, Loss, ObservationKey, Pending, Stat};
+use vfs_audit_common::{
+    COUNTED_KEY_READY, COUNTED_PLACES, Control, CountedPlace, Loss, ObservationKey, Pending, SLEEP_EVENTS_MAX, Stat,
+};
 
 use super::{
     decode::{Decoder, Known},
     pending::{self, Ended, LOCKED_TOO_LONG, PageLock},
+    plan::OpPlan,
     programs,
     session::{Brought, Session, TracerError, map, map_mut, monotonic_ns},
     sys,
@@ -70,7 +73,8 @@ impl Session {
             Known { history: is_told && self.silent.as_ref().is_none_or(Vec::is_empty), context: self.context_known };
         let ended = self.wait_for_pending()?;
         let keys = self.keys()?;
-        let (observations, compared) = self.observations(&keys, &ended, known)?;
+        let (observations, compared, not_shipped) = self.observations(&keys, &ended, known)?;
+        loss.insert("sleep_not_shipped".to_owned(), not_shipped);
         let mut direct = BTreeMap::new();
         for number in 0..self.hooks.hooks.len() {
             let count = self.counter("DIRECT", number)?;
@@ -114,7 +118,7 @@ impl Session {
         keys: &BTreeMap<ObservationKey, u64>,
         ended: &Ended,
         known: Known,
-    ) -> Result<(Vec<Observation>, Option<Compared>), TracerError> {
+    ) -> Result<(Vec<Observation>, Option<Compared>, u64), TracerError> {
         let peek = Peek::new(&self.object.ebpf)?;
         let superblocks = &self.live.superblocks;
         let tail_calls = TailCalls::find(&self.hooks.hooks, (&peek, &self.symbols), keys.keys());
@@ -151,7 +155,27 @@ impl Session {
             }
             observations.extend(decoder.exits_without_probe(key, *count));
         }
-        Ok((observations, compared))
+        Ok((observations, compared, self.sleeps_not_shipped(&decoder)?))
+    }
+
+    /// Sleeps beyond those that are shipped, inside callbacks of which one was proved to have slept: they count as not slept.
+    ///
+    /// # Errors
+    /// When the map cannot be read.
+    fn sleeps_not_shipped(&self, decoder: &Decoder<'_>) -> Result<u64, TracerError> {
+        let sleeps: HashMap<&MapData, u32, u64> = HashMap::try_from(map(&self.object.ebpf, "SLEEPS")?)?;
+        let mut not_shipped = 0;
+        for entry in &sleeps {
+            let (hook, count) = entry?;
+            let plan = self.hooks.hooks.get(hook as usize).map(|hook| &self.plans.ops[hook.plans[0]]);
+            if count > SLEEP_EVENTS_MAX
+                && plan.is_some_and(OpPlan::is_watched_for_sleep_alone)
+                && decoder.has_slept(hook)
+            {
+                not_shipped += count - SLEEP_EVENTS_MAX;
+            }
+        }
+        Ok(not_shipped)
     }
 
     /// Looks at the pages that were still locked when their callback returned, and forgets those that are not any more.

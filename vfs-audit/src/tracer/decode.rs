@@ -253,6 +253,13 @@ impl<'a> Decoder<'a> {
         }
     }
 
+    /// Whether a sleep inside a callback of hook number `hook` is proved by a stack.
+    pub(super) fn has_slept(&self, hook: u32) -> bool {
+        let Some(of_hook) = self.hooks.hooks.get(hook as usize) else { return false };
+        let events = self.events.sleeps.get(&hook).map_or(&[][..], Vec::as_slice);
+        events.iter().any(|event| self.is_inside(event, of_hook))
+    }
+
     /// What callbacks that are watched for sleeping alone came to: an observation of the exit for each entry `key`, counted
     /// `count` times, and one for each sleep that a stack proves.
     pub(super) fn exits_without_probe(&self, key: &ObservationKey, count: u64) -> Vec<Observation> {

@@ -419,7 +419,6 @@ impl Session {
         let incomplete = self.stats()?.get(&Stat::IncompleteUser).copied().unwrap_or(0);
         let grown = incomplete > self.incomplete_seen;
         self.incomplete_seen = incomplete;
-        self.look_at_pending()?;
         match (grown, self.resync.take()) {
             (true, None) => self.resync = Some(attach_tracepoint(&self.object, RESYNC)?),
             // Dropping the link detaches it.
@@ -427,6 +426,14 @@ impl Session {
             (_, link) => self.resync = link,
         }
         Ok(())
+    }
+
+    /// Looks at the pages that somebody must unlock.
+    ///
+    /// # Errors
+    /// When a map cannot be used.
+    pub fn look_after_pages(&mut self) -> Result<(), TracerError> {
+        self.look_at_pending().map(|_| ())
     }
 
     /// Takes the probe of a shared function off that is called directly all the time.
