@@ -225,10 +225,10 @@ fn observe<C: EbpfContext>(ctx: &C, seen: &Invocation, (control, task, locks): W
     }
 }
 
-/// The hook number of a kprobe: by the function's address where the daemon found room for it, else by the cookie, which
-/// the kernel searches for.
+/// The hook number of a kprobe or kretprobe: by the function's address where the daemon found room for it, else by the cookie,
+/// which the kernel searches for.
 #[inline(always)]
-fn hook_of(ctx: &ProbeContext) -> u32 {
+fn hook_of<C: EbpfContext>(ctx: &C) -> u32 {
     // SAFETY: the helpers take the context only.
     unsafe {
         let function = bpf_get_func_ip(ctx.as_ptr());
@@ -287,8 +287,7 @@ pub(crate) fn callback_entry(ctx: ProbeContext) -> u32 {
 /// A watched callback's exit, by kretprobes; the cookie is the hook number.
 #[kretprobe]
 pub(crate) fn callback_exit(ctx: RetProbeContext) -> u32 {
-    // SAFETY: the helper takes the context only.
-    let hook = unsafe { bpf_get_attach_cookie(ctx.as_ptr()) } as u32;
+    let hook = hook_of(&ctx);
     let regs: *const pt_regs = ctx.regs;
     // SAFETY: the context of a kretprobe is the registers at the return.
     watch::leave(&ctx, hook, unsafe { (*regs).rax });
@@ -298,7 +297,13 @@ pub(crate) fn callback_exit(ctx: RetProbeContext) -> u32 {
 #[inline(always)]
 pub(crate) fn hook_by_address(ctx: *mut core::ffi::c_void) -> Option<u32> {
     // SAFETY: the helper takes the context only; the value is copied out.
-    unsafe { HOOKS.get(&bpf_get_func_ip(ctx)).copied() }
+    unsafe {
+        let function = bpf_get_func_ip(ctx);
+        match HOOK_PLACES.get(hook_place(function)) {
+            Some(place) if place.function == function => Some(place.hook),
+            _ => HOOKS.get(&function).copied(),
+        }
+    }
 }
 
 /// A callback's entry, by fentry: where there are no kprobes.

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    fast_path::{FastPath, Kind},
+    fast_path::{self, FastPath, Kind, OfHook},
     hooks::Hook,
     object::Object,
     sys::{self, At, Purpose, TRACE_FENTRY, TRACE_FEXIT},
@@ -181,6 +181,8 @@ pub(super) struct Manner<'a> {
     /// Which are called in interrupts. The kernel runs no kprobe's program while another one runs on the CPU, and an
     /// interrupt comes when it likes: these get trampolines, where that is counted for each program alone.
     pub(super) interrupts: &'a dyn Fn(&Hook) -> bool,
+    /// The plan of each.
+    pub(super) plan: &'a dyn Fn(&Hook) -> HookPlan,
 }
 
 impl Attachment {
@@ -415,7 +417,9 @@ impl Attachment {
         let attach = |(n, hook): (usize, &Hook)| {
             let has_one = self.single.contains_key(&(first + n));
             let mut attach = || {
-                let Ok([program, link]) = self.interrupt(object, btf, hook) else { return false };
+                let plan = (manner.plan)(hook);
+                let of_hook = OfHook { number: first + n, address: hook.address, plan: &plan };
+                let Ok([program, link]) = self.interrupt(object, btf, hook, of_hook) else { return false };
                 self.trampolines.push(program);
                 self.single.insert(first + n, vec![link]).is_none()
             };
@@ -425,17 +429,27 @@ impl Attachment {
     }
 
     /// Attaches what jumps to the program where the kernel takes it, else the program itself, which it proves each time.
-    fn interrupt(&mut self, object: &Object, btf: &Arc<Btf>, hook: &Hook) -> Result<[OwnedFd; 2], String> {
+    fn interrupt(
+        &mut self,
+        object: &Object,
+        btf: &Arc<Btf>,
+        hook: &Hook,
+        of_hook: OfHook<'_>,
+    ) -> Result<[OwnedFd; 2], String> {
         let attach = |program| trampoline(object, btf, &hook.callback, &hook.module, program);
-        match self.jump(object, btf, hook) {
-            Some(jump) => attach(jump).or_else(|_| attach(INTERRUPT)),
-            None => attach(INTERRUPT),
-        }
+        let Some((jump, map)) = self.jump(object, btf, hook) else { return attach(INTERRUPT) };
+        let compiled = || {
+            let (purpose, _of_module) = tracing(btf, &hook.callback, &hook.module, TRACE_FENTRY).ok()?;
+            let program = fast_path::load_interrupt(object, map, of_hook, purpose)?;
+            let link = sys::link_tracing(program.as_raw_fd()).ok()?;
+            Some([program, link])
+        };
+        compiled().map_or_else(|| attach(jump).or_else(|_| attach(INTERRUPT)), Ok)
     }
 
     /// The program that jumps to the one for functions of the hook's type, which is that of its plan's op: kernels from 6.12
     /// on refuse jumps between programs for functions of different types.
-    fn jump(&mut self, object: &Object, btf: &Arc<Btf>, hook: &Hook) -> Option<&'static str> {
+    fn jump(&mut self, object: &Object, btf: &Arc<Btf>, hook: &Hook) -> Option<(&'static str, &'static str)> {
         let plan = hook.plans[0];
         let number = self.jumps.iter().position(|(known, _)| *known == plan).unwrap_or(self.jumps.len());
         let (jump, map) = JUMPS.get(number)?;
@@ -444,7 +458,7 @@ impl Attachment {
             let program = program.filter(|program| object.set_program(map, program.as_raw_fd()).is_ok());
             self.jumps.push((plan, program));
         }
-        self.jumps[number].1.as_ref().map(|_| *jump)
+        self.jumps[number].1.as_ref().map(|_| (*jump, *map))
     }
 
     /// Tries single kprobes for the hooks that kprobe.multi refused.
@@ -577,6 +591,20 @@ pub(super) fn trampoline_program(
 ) -> Result<OwnedFd, String> {
     let at_exit = program == "callback_fexit" || program.contains("_if_");
     let attach_type = if at_exit { TRACE_FEXIT } else { TRACE_FENTRY };
+    let (purpose, _of_module) = tracing(btf, function, module, attach_type)?;
+    object.program(program, purpose).map_err(|e| e.to_string())
+}
+
+/// What a trampoline's program for one function is loaded for; the descriptor must live until then.
+///
+/// # Errors
+/// In words: no BTF, or no such function.
+fn tracing(
+    btf: &Arc<Btf>,
+    function: &str,
+    module: &str,
+    attach_type: u32,
+) -> Result<(Purpose, Option<OwnedFd>), String> {
     let (function_id, of_module) = if module.is_empty() {
         (btf.function_named(function), None)
     } else {
@@ -586,5 +614,5 @@ pub(super) fn trampoline_program(
     };
     let btf_id = function_id.ok_or_else(|| format!("BTF has no function {function}"))?;
     let module_fd = of_module.as_ref().map(std::os::fd::AsRawFd::as_raw_fd);
-    object.program(program, Purpose::Tracing { attach_type, btf_id, btf: module_fd }).map_err(|e| e.to_string())
+    Ok((Purpose::Tracing { attach_type, btf_id, btf: module_fd }, of_module))
 }

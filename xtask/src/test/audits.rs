@@ -87,7 +87,6 @@ pub(super) fn all() -> Vec<Case> {
             .ends(Expected::CodeOrIncomplete(0))
             .checked(nothing_is_reported),
         Case::new("an audit costs eight per cent at most", &[&bench::script(CHURN, "")])
-            .unproven()
             .on(&["6.12"])
             .counted()
             // Others bring modules that make ext4's checksums, and so a bare round, cheaper by a third.

@@ -64,6 +64,7 @@ pub(super) enum Helper {
     TailCall = 12,
     CurrentTask = 35,
     FunctionAddress = 173,
+    FunctionArgument = 183,
 }
 
 /// A place to jump to.

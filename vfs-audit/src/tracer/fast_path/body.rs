@@ -38,11 +38,13 @@ struct Body<'a> {
     ground: &'a Ground<'a>,
     shape: &'a Shape,
     slow: Label,
+    /// Whether the arguments are those of an interrupt's program.
+    is_interrupt: bool,
 }
 
 /// Emits the code of `shape`. On its way to `slow` nothing has been changed.
 pub(super) fn emit(asm: &mut Assembler, ground: &Ground<'_>, shape: &Shape, [slow, out]: [Label; 2]) {
-    let mut body = Body { asm, ground, shape, slow };
+    let mut body = Body { asm, ground, shape, slow, is_interrupt: false };
     body.roles();
     // What cannot be reached reads as null, for the interpreter too; an error that is not null is no key of its.
     body.chain(&shape.table, None);
@@ -58,6 +60,19 @@ pub(super) fn emit(asm: &mut Assembler, ground: &Ground<'_>, shape: &Shape, [slo
     }
 }
 
+/// Emits the code of `shape` where an interrupt's program knows its flags: reading the rest, and counting.
+pub(super) fn emit_interrupt(asm: &mut Assembler, ground: &Ground<'_>, shape: &Shape, [slow, out]: [Label; 2]) {
+    let mut body = Body { asm, ground, shape, slow, is_interrupt: true };
+    body.roles();
+    body.chain(&shape.table, None);
+    body.asm.store_local(local::TABLE, Reg::R0);
+    body.chain(&shape.superblock, None);
+    body.asm.store_local(local::SUPERBLOCK, Reg::R0);
+    // Nothing is said of the history of a task that an interrupt borrows.
+    count(asm, ground, 0, slow);
+    asm.jump(out);
+}
+
 /// Emits what becomes of a key once it is read; `shape` is one of those that have this end.
 pub(super) fn emit_end(asm: &mut Assembler, ground: &Ground<'_>, shape: &Shape, [slow, out]: [Label; 2]) {
     let end = End::of(shape);
@@ -68,9 +83,9 @@ pub(super) fn emit_end(asm: &mut Assembler, ground: &Ground<'_>, shape: &Shape, 
         asm.load(Width::Word, Reg::R1, Reg::R7, offset_of!(TaskLocks, watched_len));
         asm.jump_if_value(Reg::R1, If::NotEqual, 0, slow);
     }
-    count(asm, ground, slow);
+    count(asm, ground, 1, slow);
     if end.watched != WATCH_NONE {
-        let mut body = Body { asm, ground, shape, slow };
+        let mut body = Body { asm, ground, shape, slow, is_interrupt: false };
         body.open_frame(end);
     }
     if end.is_shared {
@@ -98,11 +113,20 @@ fn local_of_role(role: u8) -> i16 {
 }
 
 impl Body<'_> {
+    /// `to` = argument number `number`.
+    fn argument(&mut self, to: Reg, number: u8) {
+        if self.is_interrupt {
+            self.asm.load_local(to, local::ARGUMENT);
+        } else {
+            self.asm.load(Width::Double, to, Reg::R6, register::ARGUMENTS[usize::from(number)]);
+        }
+    }
+
     /// `to` = the object of `role`, which may be null or an error.
     fn role(&mut self, to: Reg, role: u8) {
         let reader = &self.shape.roles[usize::from(role)];
         if is_argument(reader) {
-            self.asm.load(Width::Double, to, Reg::R6, register::ARGUMENTS[usize::from(reader.source)]);
+            self.argument(to, reader.source);
         } else {
             self.asm.load_local(to, local_of_role(role));
         }
@@ -131,7 +155,7 @@ impl Body<'_> {
         if reader.source & FROM_ROLE != 0 {
             self.role(Reg::R0, reader.source & !FROM_ROLE);
         } else {
-            self.asm.load(Width::Double, Reg::R0, Reg::R6, register::ARGUMENTS[usize::from(reader.source)]);
+            self.argument(Reg::R0, reader.source);
         }
         self.unless_error(Reg::R0, none);
         for offset in &reader.offset[..usize::from(reader.steps)] {
@@ -197,7 +221,7 @@ impl Body<'_> {
         let (slow, so, not) = (self.slow, self.asm.label(), self.asm.label());
         match reader.kind {
             FLAG_AND_MASK => {
-                self.asm.load(Width::Double, Reg::R0, Reg::R6, register::ARGUMENTS[usize::from(reader.a)]);
+                self.argument(Reg::R0, reader.a);
                 self.any_bit(reader, so);
             }
             FLAG_ROLES_DIFFER => {
@@ -512,8 +536,8 @@ pub(super) fn context(asm: &mut Assembler, ground: &Ground<'_>, slow: Label) {
 }
 
 /// Counts the key at its place, see `callback::count_key`; leaves the fast path when it is not there.
-fn count(asm: &mut Assembler, ground: &Ground<'_>, slow: Label) {
-    first_word(asm);
+fn count(asm: &mut Assembler, ground: &Ground<'_>, history_complete: i32, slow: Label) {
+    first_word(asm, history_complete);
     place(asm);
     look_up(asm, ground.counted, slow);
     let found = asm.label();
@@ -550,10 +574,10 @@ fn unless_equal(asm: &mut Assembler, other: Label) {
 }
 
 /// [`local::WORD`] = the key's first word: hook, complete history, entry, flags.
-fn first_word(asm: &mut Assembler) {
+fn first_word(asm: &mut Assembler, history_complete: i32) {
     asm.load_local(Reg::R1, local::FLAGS);
     asm.alu_by(Alu::ShiftLeft, Reg::R1, 32);
-    asm.alu_by(Alu::Or, Reg::R1, 1 << 16);
+    asm.alu_by(Alu::Or, Reg::R1, history_complete << 16);
     asm.alu(Alu::Or, Reg::R1, Reg::R9);
     asm.store_local(local::WORD, Reg::R1);
 }

@@ -10,6 +10,7 @@
 
 mod assembler;
 mod body;
+mod interrupt;
 mod shape;
 
 use std::{
@@ -22,6 +23,7 @@ use vfs_audit_common::{
     Control, ENABLED_FAST, HOOK_PLACES_LEN, HookPlace, HookPlan, KernelOffsets, Loss, TASK_SLOTS, TaskLocks, WATCH_EXIT,
 };
 
+pub(super) use self::interrupt::OfHook;
 use self::{
     assembler::{Alu, Assembler, Helper, If, Label, Reg, Width, small},
     shape::Shape,
@@ -54,7 +56,8 @@ mod local {
     pub(super) const WORD: i16 = 72;
     pub(super) const FUNCTION: i16 = 80;
     pub(super) const CODE: i16 = 88;
-    pub(super) const ROLES: i16 = 96;
+    pub(super) const ARGUMENT: i16 = 96;
+    pub(super) const ROLES: i16 = 104;
 }
 
 /// Registers of the x86-64 `struct pt_regs`, by byte offset.
@@ -87,6 +90,34 @@ struct Ground<'a> {
     exit: i32,
 }
 
+impl<'a> Ground<'a> {
+    /// Everything, and `interpreter` for the map that leads to the interpreter.
+    fn of(object: &'a Object, interpreter: &str) -> Result<Self, String> {
+        let (offsets, cast) = object.cast().ok_or("the kernel has no bpf_rdonly_cast")?;
+        let map = |name| object.map(name).ok_or_else(|| format!("the eBPF object has no map {name}"));
+        Ok(Self {
+            offsets,
+            cast,
+            control: map("CONTROL")?,
+            tasks: map("TASKS")?,
+            places: map("HOOK_PLACES")?,
+            counted: map("COUNTED")?,
+            loss: map("LOSS")?,
+            direct: map("DIRECT")?,
+            through_table: map("THROUGH_TABLE")?,
+            interpreter: map(interpreter)?,
+            exit: map(EXIT_OF_BOTH)?,
+        })
+    }
+}
+
+/// The program of an interrupt's trampoline for `hook`, to be loaded for `purpose`, which leaves what it does not take to the
+/// only program of `map`; `None` when that would take all, or the kernel refuses it.
+pub(super) fn load_interrupt(object: &Object, map: &str, hook: OfHook<'_>, purpose: Purpose) -> Option<OwnedFd> {
+    let code = interrupt::assemble(&Ground::of(object, map).ok()?, hook)?;
+    sys::load("callback_interrupt", &code, purpose).ok()
+}
+
 /// What a program is attached to, and the programs that take over from it.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Kind {
@@ -112,25 +143,11 @@ impl FastPath {
     /// # Errors
     /// Why there can be none here, in words: the kernel has no `bpf_rdonly_cast`, or refuses the program.
     pub(super) fn load(object: &Object, plans: &[&HookPlan], kind: Kind) -> Result<Self, String> {
-        let (offsets, cast) = object.cast().ok_or("the kernel has no bpf_rdonly_cast")?;
         let (name, purpose, interpreter) = match kind {
             Kind::Entry { .. } => ("callback_fast", Purpose::KprobeMulti, INTERPRETER),
             Kind::Both { .. } => ("callback_both", Purpose::KprobeSession, INTERPRETER_OF_BOTH),
         };
-        let map = |name| object.map(name).ok_or_else(|| format!("the eBPF object has no map {name}"));
-        let ground = Ground {
-            offsets,
-            cast,
-            control: map("CONTROL")?,
-            tasks: map("TASKS")?,
-            places: map("HOOK_PLACES")?,
-            counted: map("COUNTED")?,
-            loss: map("LOSS")?,
-            direct: map("DIRECT")?,
-            through_table: map("THROUGH_TABLE")?,
-            interpreter: map(interpreter)?,
-            exit: map(EXIT_OF_BOTH)?,
-        };
+        let ground = Ground::of(object, interpreter)?;
         let mut shapes = Vec::new();
         for shape in plans.iter().filter_map(|plan| Shape::of(plan)) {
             if !shapes.contains(&shape) {

@@ -94,6 +94,12 @@ impl Shape {
         }
     }
 
+    /// Whether no argument is read but the first.
+    pub(super) fn reads_first_argument_alone(&self) -> bool {
+        let reads = |reader: &RoleReader| reader.source & FROM_ROLE != 0 || reader.source == 0;
+        self.roles.iter().chain([&self.table, &self.superblock]).all(reads)
+    }
+
     /// Whether one of the flags asks for the context.
     pub(super) fn reads_context(&self) -> bool {
         self.flags.iter().any(|flag| matches!(flag.kind, FLAG_ATOMIC | FLAG_IN_INTERRUPT))
