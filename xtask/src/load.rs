@@ -68,6 +68,14 @@ const IMAGES: &[Image] = &[
         package: "e2fsprogs",
         arguments: &["-q", "-F", "-t", "ext4", "-b", "1024", "-O", "quota,casefold", "-E", "encoding=utf8"],
     },
+    // The same for kernels that cannot ignore case.
+    Image {
+        name: "ext4-plain",
+        megabytes: 12,
+        program: "mke2fs",
+        package: "e2fsprogs",
+        arguments: &["-q", "-F", "-t", "ext4", "-b", "1024", "-O", "quota"],
+    },
     // Blocks of a page, as direct access demands.
     Image {
         name: "dax",

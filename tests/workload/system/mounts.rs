@@ -98,7 +98,7 @@ pub(crate) struct Image {
 impl Image {
     /// Attaches the image of this name, if there are one and a loop device.
     pub(crate) fn find(session: &mut Session, images: &Path, kind: &'static str) -> Result<Option<Self>> {
-        let path = images.join(format!("{kind}.img"));
+        let path = images.join(format!("{}.img", if folds_case(kind) { kind } else { "ext4-plain" }));
         if !path.exists() {
             session.note(kind, &format!("no image {}", path.display()));
             return Ok(None);
@@ -112,6 +112,12 @@ impl Image {
         let mount = |point: &Path| mounting::mount_with(&self.device.path, point, self.kind, 0, options);
         Ok(session.call_or(self.kind, point, &UNKNOWN_TYPE, mount)?.is_some())
     }
+}
+
+/// Whether the kernel takes the first image of `kind`: without CONFIG_UNICODE it mounts no ext4 whose names may ignore case.
+fn folds_case(kind: &str) -> bool {
+    let features = Path::new("/sys/fs/ext4/features");
+    kind != "ext4" || !features.exists() || features.join("casefold").exists()
 }
 
 fn image_at_work(session: &mut Session, image: &Image, point: &Path) -> Result<()> {

@@ -38,7 +38,8 @@ fn with_mount(session: &mut Session, daemon: &Daemon) -> Result<()> {
     let point = super::mounts::point(session)?;
     let options = format!("vers=4.2,proto=tcp,port={},addr=127.0.0.1,clientaddr=127.0.0.1,sec=sys", daemon::PORT);
     let mount = |point: &Path| mounting::mount_with(Path::new("127.0.0.1:/"), point, "nfs", 0, &options);
-    if session.call_or("nfs", &point, &[libc::ENODEV], mount)?.is_some() {
+    // EINVAL: a client without NFS 4.2.
+    if session.call_or("nfs", &point, &[libc::ENODEV, libc::EINVAL], mount)?.is_some() {
         let worked = at_work(session, daemon, &point);
         let unmounted = session.call("umount", &point, mounting::unmount);
         if unmounted.is_err() {
