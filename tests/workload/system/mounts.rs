@@ -114,7 +114,7 @@ impl Image {
     }
 }
 
-/// Whether the kernel takes the first image of `kind`: without CONFIG_UNICODE it mounts no ext4 whose names may ignore case.
+/// Whether the kernel takes the first image of `kind`: without `CONFIG_UNICODE` it mounts no ext4 whose names may ignore case.
 fn folds_case(kind: &str) -> bool {
     let features = Path::new("/sys/fs/ext4/features");
     kind != "ext4" || !features.exists() || features.join("casefold").exists()
