@@ -3,9 +3,8 @@
 use std::mem::{offset_of, size_of};
 
 use vfs_audit_common::{
-    COUNTED_KEY_READY, COUNTED_PLACES, COUNTED_WAYS, Control, CountedKey, FLAG_AND_MASK, FLAG_IS_DIRECTORY,
-    FLAG_MEMBER_EQUALS, FLAG_MEMBER_MASK, FLAG_PRESENT, FLAG_ROLES_DIFFER, FROM_ROLE, FlagReader, HELD_LOCKS_MAX,
-    HeldLock, KEY_SPREAD, LOCK_FOLIO, LOCK_MUTEX, LOCK_RWSEM, LOCK_SPIN, LOCK_UNTRACKED, ObservationKey, RoleReader,
+    FLAG_AND_MASK, FLAG_IS_DIRECTORY, FLAG_MEMBER_EQUALS, FLAG_MEMBER_MASK, FLAG_PRESENT, FLAG_ROLES_DIFFER, FROM_ROLE,
+    FlagReader, HELD_LOCKS_MAX, HeldLock, LOCK_FOLIO, LOCK_MUTEX, LOCK_RWSEM, LOCK_SPIN, LOCK_UNTRACKED, RoleReader,
     SLOT_ABSENT, SLOT_TRACKED_EXCLUSIVE, SLOT_TRACKED_NONE, SLOT_TRACKED_SHARED, SLOT_UNTRACKED, SLOT_WORD_FREE,
     SLOT_WORD_OTHER, SLOT_WORD_READERS, SLOT_WORD_SELF, SLOT_WORD_TAKEN, SlotReader, TaskLocks, WATCH_EXIT, WATCH_NONE,
     WATCH_OBJECTS_MAX, WATCH_UNLOCK, WatchFrame,
@@ -14,21 +13,16 @@ use vfs_audit_common::{
 use super::{
     End, Ground,
     assembler::{Alu, Assembler, If, Label, Reg, Width, small},
-    held_lock_offset, increment, local, look_up, read, register,
+    counting::{count, find_room_for_frame},
+    held_lock_offset, increment, local, read, register,
     shape::Shape,
     spread,
 };
 
 /// `ERR_PTR` values lie from here on.
 const ERRORS_FROM: i32 = -4095 - 1;
-/// Set in the preemption count of an x86 kernel while nobody wants the CPU.
-const PREEMPT_NEED_RESCHED: u64 = 0x8000_0000;
-/// Bits of the preemption count that say: serving an interrupt.
-const PREEMPT_INTERRUPTS: i32 = 0x00ff_0100;
-/// The processor's flag that interrupts are on.
-const FLAG_INTERRUPTS: i32 = 1 << 9;
 /// The first watched frame of a task.
-const FRAME: usize = offset_of!(TaskLocks, watched);
+pub(super) const FRAME: usize = offset_of!(TaskLocks, watched);
 /// Low bits of an owner word that are flags.
 const OWNER_FLAGS: i32 = 7;
 
@@ -494,131 +488,6 @@ impl Body<'_> {
         self.asm.load(Width::Double, Reg::R1, Reg::R1, table + offset_of!(HeldLock, instance));
         self.asm.jump_if(Reg::R1, If::NotEqual, Reg::R3, self.slow);
     }
-}
-
-/// Leaves the fast path unless sleeping is allowed here and this is no interrupt: see `context::read`.
-pub(super) fn context(asm: &mut Assembler, ground: &Ground<'_>, slow: Label) {
-    asm.call(super::Helper::ProcessorId);
-    asm.copy(Reg::R1, Reg::R0);
-    asm.alu_by(Alu::ShiftLeft, Reg::R1, 3);
-    let control = |asm: &mut Assembler, to: Reg, width, field: usize| {
-        asm.map_value(to, ground.control, field);
-        asm.load(width, to, to, 0);
-    };
-    control(asm, Reg::R2, Width::Double, offset_of!(Control, per_cpu_offsets));
-    asm.jump_if_value(Reg::R2, If::Equal, 0, slow);
-    asm.alu(Alu::Add, Reg::R1, Reg::R2);
-    read(asm, ground);
-    control(asm, Reg::R1, Width::Double, offset_of!(Control, preempt_count));
-    asm.alu(Alu::Add, Reg::R1, Reg::R0);
-    read(asm, ground);
-    asm.set(Reg::R1, u64::from(u32::MAX) & !PREEMPT_NEED_RESCHED);
-    asm.alu(Alu::And, Reg::R0, Reg::R1);
-    asm.jump_if_value(Reg::R0, If::AnyBit, PREEMPT_INTERRUPTS, slow);
-    control(asm, Reg::R1, Width::Word, offset_of!(Control, preempt_unadjusted));
-    asm.jump_if(Reg::R0, If::Above, Reg::R1, slow);
-    if ground.offsets.task_rcu_nesting != 0 {
-        asm.copy(Reg::R1, Reg::R8);
-        asm.alu_by(Alu::Add, Reg::R1, ground.offsets.task_rcu_nesting.cast_signed());
-        read(asm, ground);
-        asm.alu_by(Alu::ShiftLeft, Reg::R0, 32);
-        asm.alu_by(Alu::ShiftRight, Reg::R0, 32);
-        control(asm, Reg::R1, Width::Word, offset_of!(Control, rcu_base));
-        asm.jump_if(Reg::R0, If::Above, Reg::R1, slow);
-    }
-    let on = asm.label();
-    control(asm, Reg::R1, Width::Word, offset_of!(Control, flags_saved));
-    asm.jump_if_value(Reg::R1, If::Equal, 0, on);
-    asm.load(Width::Double, Reg::R1, Reg::R6, register::FLAGS);
-    asm.alu_by(Alu::And, Reg::R1, FLAG_INTERRUPTS);
-    asm.jump_if_value(Reg::R1, If::Equal, 0, slow);
-    asm.bind(on);
-}
-
-/// Counts the key at its place, see `callback::count_key`; leaves the fast path when it is not there.
-fn count(asm: &mut Assembler, ground: &Ground<'_>, history_complete: i32, slow: Label) {
-    first_word(asm, history_complete);
-    place(asm);
-    look_up(asm, ground.counted, slow);
-    let found = asm.label();
-    for way in 0..COUNTED_WAYS {
-        let other = if way + 1 < COUNTED_WAYS { asm.label() } else { slow };
-        unless_equal(asm, other);
-        if way + 1 < COUNTED_WAYS {
-            asm.jump(found);
-            asm.bind(other);
-            asm.alu_by(Alu::Add, Reg::R0, small(size_of::<CountedKey>()));
-        }
-    }
-    asm.bind(found);
-    asm.load(Width::Double, Reg::R1, Reg::R0, offset_of!(CountedKey, count));
-    asm.alu_by(Alu::Add, Reg::R1, 1);
-    asm.store(Width::Double, Reg::R0, offset_of!(CountedKey, count), Reg::R1);
-}
-
-/// Goes to `other` when the entry that R0 points to is not ready, or not of the key.
-fn unless_equal(asm: &mut Assembler, other: Label) {
-    let at = |field: usize| offset_of!(CountedKey, key) + field;
-    asm.load(Width::Double, Reg::R1, Reg::R0, offset_of!(CountedKey, state));
-    asm.jump_if_value(Reg::R1, If::NotEqual, (COUNTED_KEY_READY as u32).cast_signed(), other);
-    let mut compare = |local: i16, field: usize| {
-        asm.load_local(Reg::R1, local);
-        asm.load(Width::Double, Reg::R2, Reg::R0, at(field));
-        asm.jump_if(Reg::R1, If::NotEqual, Reg::R2, other);
-    };
-    compare(local::WORD, offset_of!(ObservationKey, hook));
-    compare(local::CALLER, offset_of!(ObservationKey, caller));
-    compare(local::TABLE, offset_of!(ObservationKey, table));
-    compare(local::SUPERBLOCK, offset_of!(ObservationKey, sb));
-    compare(local::SLOTS, offset_of!(ObservationKey, slots));
-}
-
-/// [`local::WORD`] = the key's first word: hook, complete history, entry, flags.
-fn first_word(asm: &mut Assembler, history_complete: i32) {
-    asm.load_local(Reg::R1, local::FLAGS);
-    asm.alu_by(Alu::ShiftLeft, Reg::R1, 32);
-    asm.alu_by(Alu::Or, Reg::R1, history_complete << 16);
-    asm.alu(Alu::Or, Reg::R1, Reg::R9);
-    asm.store_local(local::WORD, Reg::R1);
-}
-
-/// R1 = the key's place, see `callback::place`.
-fn place(asm: &mut Assembler) {
-    let mix = |asm: &mut Assembler| asm.alu(Alu::Xor, Reg::R1, Reg::R2);
-    let multiplied = |asm: &mut Assembler, local: i16, by: u64| {
-        asm.load_local(Reg::R2, local);
-        asm.set(Reg::R3, by);
-        asm.alu(Alu::Mul, Reg::R2, Reg::R3);
-    };
-    asm.load_local(Reg::R1, local::CALLER);
-    asm.load_local(Reg::R2, local::TABLE);
-    asm.alu_by(Alu::ShiftLeft, Reg::R2, 20);
-    mix(asm);
-    asm.load_local(Reg::R2, local::SUPERBLOCK);
-    asm.alu_by(Alu::ShiftRight, Reg::R2, 6);
-    mix(asm);
-    multiplied(asm, local::SLOTS, KEY_SPREAD[0]);
-    mix(asm);
-    multiplied(asm, local::WORD, KEY_SPREAD[1]);
-    mix(asm);
-    spread(asm, COUNTED_PLACES);
-}
-
-/// Leaves the fast path unless the task's first frame is free, or its callback has returned: see `watch::drop_returned`.
-fn find_room_for_frame(asm: &mut Assembler, ground: &Ground<'_>, slow: Label) {
-    let free = asm.label();
-    asm.load(Width::Word, Reg::R1, Reg::R7, offset_of!(TaskLocks, watched_len));
-    asm.jump_if_value(Reg::R1, If::Equal, 0, free);
-    asm.jump_if_value(Reg::R1, If::NotEqual, 1, slow);
-    asm.load(Width::Double, Reg::R1, Reg::R7, FRAME + offset_of!(WatchFrame, watched));
-    asm.jump_if_value(Reg::R1, If::AnyBit, WATCH_EXIT.into(), slow);
-    asm.load(Width::Double, Reg::R1, Reg::R7, FRAME + offset_of!(WatchFrame, stack_pointer));
-    asm.load_local(Reg::R2, local::STACK_POINTER);
-    asm.jump_if(Reg::R1, If::NotAbove, Reg::R2, free);
-    read(asm, ground);
-    asm.load(Width::Double, Reg::R1, Reg::R7, FRAME + offset_of!(WatchFrame, caller));
-    asm.jump_if(Reg::R0, If::Equal, Reg::R1, slow);
-    asm.bind(free);
 }
 
 /// A mask of the low `width` bytes.

@@ -10,8 +10,13 @@
 
 mod assembler;
 mod body;
+mod counting;
 mod interrupt;
+#[cfg(test)]
+mod machine;
 mod shape;
+#[cfg(test)]
+mod tests;
 
 use std::{
     io,
@@ -220,7 +225,7 @@ fn assemble(ground: &Ground<'_>, shapes: &mut Vec<Shape>, kind: Kind) -> Result<
     if plain < shapes.len() {
         asm.bind(asks);
         asm.store_local(local::CODE, Reg::R1);
-        body::context(&mut asm, ground, slow);
+        counting::context(&mut asm, ground, slow);
         asm.load_local(Reg::R1, local::CODE);
         choose(&mut asm, small(plain) + 1, &bodies[plain..], slow);
     }

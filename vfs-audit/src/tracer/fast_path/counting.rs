@@ -1,0 +1,147 @@
+//! What all shapes have alike: where the callback was entered, the key and its count, room for a frame.
+
+use std::mem::{offset_of, size_of};
+
+use vfs_audit_common::{
+    COUNTED_KEY_READY, COUNTED_PLACES, COUNTED_WAYS, Control, CountedKey, KEY_SPREAD, ObservationKey, TaskLocks,
+    WATCH_EXIT, WatchFrame,
+};
+
+use super::{
+    Ground,
+    assembler::{Alu, Assembler, Helper, If, Label, Reg, Width, small},
+    body::FRAME,
+    local, look_up, read, register, spread,
+};
+
+/// Set in the preemption count of an x86 kernel while nobody wants the CPU.
+const PREEMPT_NEED_RESCHED: u64 = 0x8000_0000;
+/// Bits of the preemption count that say: serving an interrupt.
+const PREEMPT_INTERRUPTS: i32 = 0x00ff_0100;
+/// The processor's flag that interrupts are on.
+const FLAG_INTERRUPTS: i32 = 1 << 9;
+
+/// Leaves the fast path unless sleeping is allowed here and this is no interrupt: see `context::read`.
+pub(super) fn context(asm: &mut Assembler, ground: &Ground<'_>, slow: Label) {
+    asm.call(Helper::ProcessorId);
+    asm.copy(Reg::R1, Reg::R0);
+    asm.alu_by(Alu::ShiftLeft, Reg::R1, 3);
+    let control = |asm: &mut Assembler, to: Reg, width, field: usize| {
+        asm.map_value(to, ground.control, field);
+        asm.load(width, to, to, 0);
+    };
+    control(asm, Reg::R2, Width::Double, offset_of!(Control, per_cpu_offsets));
+    asm.jump_if_value(Reg::R2, If::Equal, 0, slow);
+    asm.alu(Alu::Add, Reg::R1, Reg::R2);
+    read(asm, ground);
+    control(asm, Reg::R1, Width::Double, offset_of!(Control, preempt_count));
+    asm.alu(Alu::Add, Reg::R1, Reg::R0);
+    read(asm, ground);
+    asm.set(Reg::R1, u64::from(u32::MAX) & !PREEMPT_NEED_RESCHED);
+    asm.alu(Alu::And, Reg::R0, Reg::R1);
+    asm.jump_if_value(Reg::R0, If::AnyBit, PREEMPT_INTERRUPTS, slow);
+    control(asm, Reg::R1, Width::Word, offset_of!(Control, preempt_unadjusted));
+    asm.jump_if(Reg::R0, If::Above, Reg::R1, slow);
+    if ground.offsets.task_rcu_nesting != 0 {
+        asm.copy(Reg::R1, Reg::R8);
+        asm.alu_by(Alu::Add, Reg::R1, ground.offsets.task_rcu_nesting.cast_signed());
+        read(asm, ground);
+        asm.alu_by(Alu::ShiftLeft, Reg::R0, 32);
+        asm.alu_by(Alu::ShiftRight, Reg::R0, 32);
+        control(asm, Reg::R1, Width::Word, offset_of!(Control, rcu_base));
+        asm.jump_if(Reg::R0, If::Above, Reg::R1, slow);
+    }
+    let on = asm.label();
+    control(asm, Reg::R1, Width::Word, offset_of!(Control, flags_saved));
+    asm.jump_if_value(Reg::R1, If::Equal, 0, on);
+    asm.load(Width::Double, Reg::R1, Reg::R6, register::FLAGS);
+    asm.alu_by(Alu::And, Reg::R1, FLAG_INTERRUPTS);
+    asm.jump_if_value(Reg::R1, If::Equal, 0, slow);
+    asm.bind(on);
+}
+
+/// Counts the key at its place, see `callback::count_key`; leaves the fast path when it is not there.
+pub(super) fn count(asm: &mut Assembler, ground: &Ground<'_>, history_complete: i32, slow: Label) {
+    first_word(asm, history_complete);
+    place(asm);
+    look_up(asm, ground.counted, slow);
+    let found = asm.label();
+    for way in 0..COUNTED_WAYS {
+        let other = if way + 1 < COUNTED_WAYS { asm.label() } else { slow };
+        unless_equal(asm, other);
+        if way + 1 < COUNTED_WAYS {
+            asm.jump(found);
+            asm.bind(other);
+            asm.alu_by(Alu::Add, Reg::R0, small(size_of::<CountedKey>()));
+        }
+    }
+    asm.bind(found);
+    asm.load(Width::Double, Reg::R1, Reg::R0, offset_of!(CountedKey, count));
+    asm.alu_by(Alu::Add, Reg::R1, 1);
+    asm.store(Width::Double, Reg::R0, offset_of!(CountedKey, count), Reg::R1);
+}
+
+/// Goes to `other` when the entry that R0 points to is not ready, or not of the key.
+fn unless_equal(asm: &mut Assembler, other: Label) {
+    let at = |field: usize| offset_of!(CountedKey, key) + field;
+    asm.load(Width::Double, Reg::R1, Reg::R0, offset_of!(CountedKey, state));
+    asm.jump_if_value(Reg::R1, If::NotEqual, (COUNTED_KEY_READY as u32).cast_signed(), other);
+    let mut compare = |local: i16, field: usize| {
+        asm.load_local(Reg::R1, local);
+        asm.load(Width::Double, Reg::R2, Reg::R0, at(field));
+        asm.jump_if(Reg::R1, If::NotEqual, Reg::R2, other);
+    };
+    compare(local::WORD, offset_of!(ObservationKey, hook));
+    compare(local::CALLER, offset_of!(ObservationKey, caller));
+    compare(local::TABLE, offset_of!(ObservationKey, table));
+    compare(local::SUPERBLOCK, offset_of!(ObservationKey, sb));
+    compare(local::SLOTS, offset_of!(ObservationKey, slots));
+}
+
+/// [`local::WORD`] = the key's first word: hook, complete history, entry, flags.
+fn first_word(asm: &mut Assembler, history_complete: i32) {
+    asm.load_local(Reg::R1, local::FLAGS);
+    asm.alu_by(Alu::ShiftLeft, Reg::R1, 32);
+    asm.alu_by(Alu::Or, Reg::R1, history_complete << 16);
+    asm.alu(Alu::Or, Reg::R1, Reg::R9);
+    asm.store_local(local::WORD, Reg::R1);
+}
+
+/// R1 = the key's place, see `callback::place`.
+fn place(asm: &mut Assembler) {
+    let mix = |asm: &mut Assembler| asm.alu(Alu::Xor, Reg::R1, Reg::R2);
+    let multiplied = |asm: &mut Assembler, local: i16, by: u64| {
+        asm.load_local(Reg::R2, local);
+        asm.set(Reg::R3, by);
+        asm.alu(Alu::Mul, Reg::R2, Reg::R3);
+    };
+    asm.load_local(Reg::R1, local::CALLER);
+    asm.load_local(Reg::R2, local::TABLE);
+    asm.alu_by(Alu::ShiftLeft, Reg::R2, 20);
+    mix(asm);
+    asm.load_local(Reg::R2, local::SUPERBLOCK);
+    asm.alu_by(Alu::ShiftRight, Reg::R2, 6);
+    mix(asm);
+    multiplied(asm, local::SLOTS, KEY_SPREAD[0]);
+    mix(asm);
+    multiplied(asm, local::WORD, KEY_SPREAD[1]);
+    mix(asm);
+    spread(asm, COUNTED_PLACES);
+}
+
+/// Leaves the fast path unless the task's first frame is free, or its callback has returned: see `watch::drop_returned`.
+pub(super) fn find_room_for_frame(asm: &mut Assembler, ground: &Ground<'_>, slow: Label) {
+    let free = asm.label();
+    asm.load(Width::Word, Reg::R1, Reg::R7, offset_of!(TaskLocks, watched_len));
+    asm.jump_if_value(Reg::R1, If::Equal, 0, free);
+    asm.jump_if_value(Reg::R1, If::NotEqual, 1, slow);
+    asm.load(Width::Double, Reg::R1, Reg::R7, FRAME + offset_of!(WatchFrame, watched));
+    asm.jump_if_value(Reg::R1, If::AnyBit, WATCH_EXIT.into(), slow);
+    asm.load(Width::Double, Reg::R1, Reg::R7, FRAME + offset_of!(WatchFrame, stack_pointer));
+    asm.load_local(Reg::R2, local::STACK_POINTER);
+    asm.jump_if(Reg::R1, If::NotAbove, Reg::R2, free);
+    read(asm, ground);
+    asm.load(Width::Double, Reg::R1, Reg::R7, FRAME + offset_of!(WatchFrame, caller));
+    asm.jump_if(Reg::R0, If::Equal, Reg::R1, slow);
+    asm.bind(free);
+}
