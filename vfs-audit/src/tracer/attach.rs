@@ -4,15 +4,16 @@ use std::{
     collections::BTreeMap,
     mem::{self, Discriminant},
     os::fd::{AsRawFd as _, OwnedFd},
-    path::Path,
     sync::Arc,
 };
 
 use super::{
-    fast_path::{self, FastPath, Kind, OfHook},
+    fast_path::{self, Compiled, FastPath, Kind, OfHook},
+    group::Group,
     hooks::Hook,
     object::Object,
-    sys::{self, At, Purpose, TRACE_FENTRY, TRACE_FEXIT},
+    sys::{self, At, Purpose, TRACE_FENTRY},
+    trampoline::{tracing, trampoline, trampoline_program},
 };
 use crate::btf::Btf;
 use vfs_audit_common::{HookPlan, WATCH_EXIT};
@@ -112,68 +113,6 @@ pub(super) struct Attachment {
     trampolines: Vec<OwnedFd>,
 }
 
-/// The usual plans, compiled.
-pub(super) struct Compiled {
-    /// For entries.
-    entry: FastPath,
-    /// For callbacks that are watched to their exit, or why the kernel wants a probe each for entry and exit.
-    both: Result<FastPath, String>,
-}
-
-impl Compiled {
-    /// In words, for `doctor`.
-    pub(super) fn describe(&self) -> String {
-        let plans = self.entry.len() + self.both.as_ref().map_or(0, FastPath::len);
-        match &self.both {
-            Ok(_) => format!("{plans} plans are compiled; entry and exit share a probe (kprobe.session)"),
-            Err(why) => format!("{plans} plans are compiled; exits have probes of their own: {why}"),
-        }
-    }
-
-    /// Of two programs the one for `plan`.
-    fn of(&self, plan: &HookPlan) -> &FastPath {
-        match &self.both {
-            Ok(both) if plan.watched & WATCH_EXIT != 0 => both,
-            _ => &self.entry,
-        }
-    }
-}
-
-/// Hooks that share their links: one for the entries, one for the exits.
-struct Group {
-    /// Of the entries' link.
-    when: At,
-    program: i32,
-    exit_program: Option<i32>,
-    entries: Vec<(u64, u64)>,
-    exits: Vec<(u64, u64)>,
-    /// Of the exits.
-    exit_links: Vec<OwnedFd>,
-    /// Of the entries.
-    links: Vec<OwnedFd>,
-}
-
-impl Group {
-    /// Attaches the group anew, less what was taken out of it: first off, then on, since two probes on one function would
-    /// count twice. Exits of which none is gone, of `exits_before`, stay: each link takes a grace period to detach.
-    fn relink(&mut self, exits_before: usize) {
-        self.links.clear();
-        if exits_before != self.exits.len() {
-            self.exit_links.clear();
-            return self.link(&mut |_, _| ());
-        }
-        self.links.extend(link_multi(self.program, &self.entries, self.when, &mut |_, _| ()));
-    }
-
-    /// Attaches all of the group, the exits first: see [`Attachment::add_multi`].
-    fn link(&mut self, failed: &mut dyn FnMut(u64, String)) {
-        if let Some(exit) = self.exit_program {
-            self.exit_links.extend(link_multi(exit, &self.exits, At::Return, &mut |_, _| ()));
-        }
-        self.links.extend(link_multi(self.program, &self.entries, self.when, failed));
-    }
-}
-
 /// How callbacks are to be hooked.
 pub(super) struct Manner<'a> {
     /// Which are watched to their exit.
@@ -259,7 +198,7 @@ impl Attachment {
     /// The number of the code for `plan`, see [`FastPath::code_of`].
     pub(super) fn code_of(&self, plan: &HookPlan) -> u32 {
         match &self.fast {
-            Some(Ok(fast)) => fast.of(plan).code_of(plan),
+            Some(Ok(compiled)) => compiled.code_of(plan),
             _ => 0,
         }
     }
@@ -301,9 +240,7 @@ impl Attachment {
 
     /// The programs in use that the kernel counts skipped runs of.
     pub(super) fn programs(&self) -> impl Iterator<Item = &OwnedFd> {
-        let fast = self.fast.iter().flatten();
-        let fast =
-            fast.flat_map(|fast| [Some(&fast.entry), fast.both.as_ref().ok()]).flatten().map(|fast| &fast.program);
+        let fast = self.fast.iter().flatten().flat_map(Compiled::programs);
         self.programs.iter().map(|(_, program)| program).chain(&self.trampolines).chain(fast)
     }
 
@@ -536,83 +473,4 @@ impl Attachment {
         };
         hooks.iter().enumerate().map(attach).collect()
     }
-}
-
-/// Links all of `at` (address, hook number); a kernel that refuses the whole for one bad address is asked again for each
-/// half.
-fn link_multi(program: i32, at: &[(u64, u64)], when: At, failed: &mut dyn FnMut(u64, String)) -> Vec<OwnedFd> {
-    if at.is_empty() {
-        return Vec::new();
-    }
-    let (addresses, cookies): (Vec<u64>, Vec<u64>) = at.iter().copied().unzip();
-    match sys::link_kprobe_multi(program, &addresses, &cookies, when) {
-        Ok(link) => vec![link],
-        Err(error) if at.len() == 1 || error.raw_os_error() == Some(libc::EOPNOTSUPP) => {
-            for (_, number) in at {
-                failed(*number, error.to_string());
-            }
-            Vec::new()
-        }
-        Err(_) => {
-            let (left, right) = at.split_at(at.len() / 2);
-            let mut links = link_multi(program, left, when, failed);
-            links.extend(link_multi(program, right, when, failed));
-            links
-        }
-    }
-}
-
-/// Attaches `program`, fentry or by its name's end fexit, to one function: its program and its link.
-///
-/// # Errors
-/// In words: no BTF, no such function, or the kernel's refusal.
-pub(super) fn trampoline(
-    object: &Object,
-    btf: &Arc<Btf>,
-    function: &str,
-    module: &str,
-    program: &str,
-) -> Result<[OwnedFd; 2], String> {
-    let loaded = trampoline_program(object, btf, function, module, program)?;
-    let link = sys::link_tracing(loaded.as_raw_fd()).map_err(|e| e.to_string())?;
-    Ok([loaded, link])
-}
-
-/// Loads `program` for one function, see [`trampoline`], and attaches it to nothing yet.
-///
-/// # Errors
-/// As with [`trampoline`].
-pub(super) fn trampoline_program(
-    object: &Object,
-    btf: &Arc<Btf>,
-    function: &str,
-    module: &str,
-    program: &str,
-) -> Result<OwnedFd, String> {
-    let at_exit = program == "callback_fexit" || program.contains("_if_");
-    let attach_type = if at_exit { TRACE_FEXIT } else { TRACE_FENTRY };
-    let (purpose, _of_module) = tracing(btf, function, module, attach_type)?;
-    object.program(program, purpose).map_err(|e| e.to_string())
-}
-
-/// What a trampoline's program for one function is loaded for; the descriptor must live until then.
-///
-/// # Errors
-/// In words: no BTF, or no such function.
-fn tracing(
-    btf: &Arc<Btf>,
-    function: &str,
-    module: &str,
-    attach_type: u32,
-) -> Result<(Purpose, Option<OwnedFd>), String> {
-    let (function_id, of_module) = if module.is_empty() {
-        (btf.function_named(function), None)
-    } else {
-        let path = Path::new("/sys/kernel/btf").join(module);
-        let split = Btf::read(&path, Some(Arc::clone(btf))).map_err(|e| e.to_string())?;
-        (split.function_named(function), Some(sys::module_btf(module).map_err(|e| e.to_string())?))
-    };
-    let btf_id = function_id.ok_or_else(|| format!("BTF has no function {function}"))?;
-    let module_fd = of_module.as_ref().map(std::os::fd::AsRawFd::as_raw_fd);
-    Ok((Purpose::Tracing { attach_type, btf_id, btf: module_fd }, of_module))
 }

@@ -1,6 +1,6 @@
 //! The live kernel: plans, probes, and the observations they bring back.
 //!
-//! `plan` and `compile` say what to read, `hooks` where, `attach` and `primitives` how; `object` is the eBPF side, `sys` what aya lacks;
+//! `plan` and `compile` say what to read, `hooks` where, `attach`, `trampoline` and `primitives` how, `fast_path` how at less cost; `object` is the eBPF side, `sys` what aya lacks;
 //! `session` runs it all, `collect` and `decode` turn its raw data into observations,
 //! `pending` looks after pages that are unlocked later.
 //!
@@ -29,6 +29,7 @@ mod collect;
 mod compile;
 mod decode;
 mod fast_path;
+mod group;
 mod hooks;
 mod object;
 mod offsets;
@@ -41,6 +42,7 @@ mod self_test;
 mod session;
 mod sys;
 mod tail_call;
+mod trampoline;
 
 pub use attach::{Attached, Backend, Unattached};
 pub use hooks::{Hook, HookTable, Sizes, Wanted};

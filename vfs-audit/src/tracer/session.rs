@@ -16,7 +16,7 @@ use vfs_audit_common::{
 };
 
 use super::{
-    attach::{Attached, Attachment, Backend, Manner, trampoline, trampoline_program},
+    attach::{Attached, Attachment, Backend, Manner},
     decode::Events,
     hooks::{HookTable, Sizes, Sources, Wanted},
     object::{Object, ObjectError},
@@ -27,6 +27,7 @@ use super::{
     primitives::{PRIMITIVES, Primitive, untracked},
     programs::{Counting, ProgramFigures},
     sys,
+    trampoline::{trampoline, trampoline_program},
 };
 use crate::{
     btf::{Btf, BtfError},
@@ -541,9 +542,9 @@ impl Session {
     /// Why they are not, where that was tried.
     pub fn fast_path(&self) -> Result<String, String> {
         match &self.callbacks.fast {
-            Some(Ok(compiled)) => Ok(compiled.describe()),
+            Some(Ok(compiled)) if self.callbacks.backend == Some(Backend::KprobeMulti) => Ok(compiled.describe()),
             Some(Err(why)) => Err(why.clone()),
-            None => Ok("plans are interpreted: this way of hooking has no fast path".to_owned()),
+            _ => Ok("plans are interpreted: this way of hooking has no fast path".to_owned()),
         }
     }
 

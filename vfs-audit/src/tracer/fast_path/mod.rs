@@ -10,6 +10,7 @@
 
 mod assembler;
 mod body;
+mod compiled;
 mod counting;
 mod interrupt;
 #[cfg(test)]
@@ -28,11 +29,11 @@ use vfs_audit_common::{
     Control, ENABLED_FAST, HOOK_PLACES_LEN, HookPlace, HookPlan, KernelOffsets, Loss, TASK_SLOTS, TaskLocks, WATCH_EXIT,
 };
 
-pub(super) use self::interrupt::OfHook;
 use self::{
     assembler::{Alu, Assembler, Helper, If, Label, Reg, Width, small},
     shape::Shape,
 };
+pub(super) use self::{compiled::Compiled, interrupt::OfHook};
 use super::{
     object::Object,
     sys::{self, Purpose},
