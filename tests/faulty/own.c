@@ -8,6 +8,8 @@
 #include <linux/kprobes.h>
 #include <linux/mutex.h>
 #include <linux/sched.h>
+#include <linux/slab.h>
+#include <linux/workqueue.h>
 
 #include "own.h"
 
@@ -78,6 +80,52 @@ void own_drop_folio(struct folio *folio)
 	__folio_clear_dirty(folio);
 	folio->mapping = NULL;
 	folio_put(folio);
+}
+
+/* A folio that is dropped later. */
+struct late_folio {
+	struct delayed_work work;
+	struct folio *folio;
+};
+
+static atomic_t late_folios = ATOMIC_INIT(0);
+static DECLARE_WAIT_QUEUE_HEAD(late_folios_dropped);
+static struct workqueue_struct *late_folios_queue;
+
+static void drop_late_folio(struct work_struct *work)
+{
+	struct late_folio *late = container_of(to_delayed_work(work), struct late_folio, work);
+
+	own_drop_folio(late->folio);
+	kfree(late);
+	if (atomic_dec_and_test(&late_folios))
+		wake_up(&late_folios_dropped);
+}
+
+int own_drop_folio_later(struct own *own)
+{
+	struct late_folio *late = kmalloc(sizeof(*late), GFP_ATOMIC);
+
+	if (!late)
+		return -ENOMEM;
+	late->folio = own->folio;
+	own->folio = NULL;
+	atomic_inc(&late_folios);
+	INIT_DELAYED_WORK(&late->work, drop_late_folio);
+	queue_delayed_work(late_folios_queue, &late->work, msecs_to_jiffies(PUT_OFF_MS));
+	return 0;
+}
+
+int own_begin(void)
+{
+	late_folios_queue = alloc_workqueue("vfs_faulty", 0, 0);
+	return late_folios_queue ? 0 : -ENOMEM;
+}
+
+void own_end(void)
+{
+	wait_event(late_folios_dropped, !atomic_read(&late_folios));
+	destroy_workqueue(late_folios_queue);
 }
 
 static int open_file(struct own *own, const struct call *call)

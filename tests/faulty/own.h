@@ -53,6 +53,11 @@ struct own {
 int own_open(struct own *own, const struct call *call, const struct locking *how, unsigned int locks);
 int own_close(struct own *own, int error);
 void own_drop_folio(struct folio *folio);
+/* Drops the folio of a call, which is locked, when it has been put off for PUT_OFF_MS; the call goes on at once. */
+int own_drop_folio_later(struct own *own);
+/* For the module's life: what is needed to drop them. */
+int own_begin(void);
+void own_end(void);
 struct folio *own_new_folio(struct address_space *mapping);
 
 /* Begins every own callback: what it is to do wrong. Sleeping is done by the first. */

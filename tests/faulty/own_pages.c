@@ -184,17 +184,13 @@ const struct address_space_operations own_address_space_operations = {
 #define AOPS(own) ((own).mapping->a_ops)
 
 /* The page of a call, after it: unlocked by the callback, or later than anybody waits for it. */
-static int unlock_late(struct folio *folio, const struct locking *how)
+static int unlock_late(struct own *own, const struct locking *how)
 {
-	if (how->misdeed != KEEP_LOCKED)
-		return 0;
-	msleep(PUT_OFF_MS);
-	folio_unlock(folio);
-	return 0;
+	return how->misdeed == KEEP_LOCKED ? own_drop_folio_later(own) : 0;
 }
 
 OWN_CALL(read_folio, INVALIDATE_LOCK | FOLIO_LOCK,
-	 AOPS(own)->read_folio(own.file, own.folio) ?: unlock_late(own.folio, how))
+	 AOPS(own)->read_folio(own.file, own.folio) ?: unlock_late(&own, how))
 OWN_CALL(dirty_folio, FOLIO_LOCK, AOPS(own)->dirty_folio(own.mapping, own.folio) ? 0 : -EIO)
 OWN_CALL(write_begin, I_RWSEM, ({
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0)

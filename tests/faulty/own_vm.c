@@ -157,10 +157,10 @@ static __always_inline int op##_with(const struct call *call, const struct locki
 }
 
 /* The caller unlocks the page: at once, or later than anybody waits for it. */
-static int unlock_given(vm_fault_t result, const struct locking *how)
+static int unlock_given(struct own *own, vm_fault_t result, const struct locking *how)
 {
 	if (how->misdeed == KEEP_LOCKED)
-		msleep(PUT_OFF_MS);
+		return own_drop_folio_later(own);
 	if (folio_test_locked(folio_to_give))
 		folio_unlock(folio_to_give);
 	/* Whatever it says, it has been called. */
@@ -173,7 +173,7 @@ static __always_inline int fault_holding(struct own *own, struct vm_fault *fault
 
 	if (how->misdeed == LOADS)
 		filemap_invalidate_lock_shared(own->mapping);
-	error = unlock_given(fault->vma->vm_ops->fault(fault), how);
+	error = unlock_given(own, fault->vma->vm_ops->fault(fault), how);
 	if (how->misdeed == LOADS)
 		filemap_invalidate_unlock_shared(own->mapping);
 	return error;
@@ -183,8 +183,8 @@ OWN_VM_CALL(vm_open, (area->vm_ops->open(area), 0))
 OWN_VM_CALL(vm_close, (area->vm_ops->close(area), 0))
 OWN_VM_CALL(fault, fault_holding(&own, &fault, how))
 OWN_VM_CALL(huge_fault, (area->vm_ops->huge_fault(&fault, 0), 0))
-OWN_VM_CALL(page_mkwrite, unlock_given(area->vm_ops->page_mkwrite(&fault), how))
-OWN_VM_CALL(pfn_mkwrite, unlock_given(area->vm_ops->pfn_mkwrite(&fault), how))
+OWN_VM_CALL(page_mkwrite, unlock_given(&own, area->vm_ops->page_mkwrite(&fault), how))
+OWN_VM_CALL(pfn_mkwrite, unlock_given(&own, area->vm_ops->pfn_mkwrite(&fault), how))
 OWN_VM_CALL(access, area->vm_ops->access(area, area->vm_start, NULL, 0, 0) == -EACCES ? 0 : -EIO)
 OWN_VM_CALL(map_pages, (area->vm_ops->map_pages(&fault, 0, 0), 0))
 

@@ -137,18 +137,24 @@ static const struct file_operations trigger_operations = {
 
 static int __init vfs_faulty_init(void)
 {
-	int error = pseudo_fs_register();
+	int error = own_begin();
 
 	if (error)
 		return error;
+	error = pseudo_fs_register();
+	if (error)
+		goto end;
 	error = own_disk_create();
-	if (error) {
-		pseudo_fs_unregister();
-		return error;
-	}
+	if (error)
+		goto unregister;
 	debugfs_directory = debugfs_create_dir("vfs_faulty", NULL);
 	debugfs_create_file("trigger", 0600, debugfs_directory, NULL, &trigger_operations);
 	return 0;
+unregister:
+	pseudo_fs_unregister();
+end:
+	own_end();
+	return error;
 }
 
 static void __exit vfs_faulty_exit(void)
@@ -156,6 +162,7 @@ static void __exit vfs_faulty_exit(void)
 	debugfs_remove(debugfs_directory);
 	own_disk_remove();
 	pseudo_fs_unregister();
+	own_end();
 }
 
 module_init(vfs_faulty_init);

@@ -131,17 +131,22 @@ unsafe fn position(locks: *const TaskLocks, instance: u64) -> Option<usize> {
 
 /// Notes that the task holds `instance` shared; a lock taken twice has two entries.
 ///
+/// Where there is no room, a task whose history was complete loses that, which is counted; of one whose history is incomplete,
+/// what the table says is in doubt anyway (its releases may have been skipped), and the table begins anew.
+///
 /// # Safety
 /// `locks` is a live map value.
 #[inline(always)]
 pub(crate) unsafe fn acquire_shared(locks: *mut TaskLocks, instance: u64, site: u64) {
     // SAFETY: by the caller's contract; the index is masked below the table's size.
     unsafe {
-        let len = (*locks).held_len as usize;
+        let mut len = (*locks).held_len as usize;
         if len >= HELD_LOCKS_MAX {
-            (*locks).history_complete = 0;
-            lose(Loss::HeldTableFull);
-            return;
+            if (*locks).history_complete != 0 {
+                (*locks).history_complete = 0;
+                return lose(Loss::HeldTableFull);
+            }
+            len = 0;
         }
         let entry = &raw mut (*locks).held[len & MASK];
         (*entry).instance = instance;
