@@ -17,6 +17,8 @@ const MASK: usize = HELD_LOCKS_MAX - 1;
 const WAYS: usize = 4;
 /// Offset of `rw_semaphore.owner`; that of `mutex.owner` is 0. The daemon has compared both with BTF.
 const RWSEM_OWNER: u64 = 8;
+/// Readers are counted from this bit of `rw_semaphore.count`.
+const RWSEM_READER_SHIFT: u32 = 8;
 /// A flag in the owner word of an rwsem that says nothing of who holds it (`RWSEM_NONSPINNABLE`).
 const NONSPINNABLE: u64 = 2;
 /// Low bits of a mutex' owner word that are flags.
@@ -129,10 +131,32 @@ unsafe fn position(locks: *const TaskLocks, instance: u64) -> Option<usize> {
     None
 }
 
+/// Drops the shared holdings of locks that have no reader, by their words; returns how many are left.
+#[inline(never)]
+fn drop_free(locks: *mut TaskLocks) -> u32 {
+    let mut kept = 0usize;
+    for index in 0..HELD_LOCKS_MAX {
+        // SAFETY: every caller passes a live map value; indices are masked below the table's size.
+        unsafe {
+            let entry = &raw const (*locks).held[index];
+            if fast_u64((*entry).instance) >> RWSEM_READER_SHIFT == 0 {
+                continue;
+            }
+            let place = &raw mut (*locks).held[kept & MASK];
+            (*place).instance = (*entry).instance;
+            (*place).acquire_site = (*entry).acquire_site;
+            (*place).mode = (*entry).mode;
+            kept += 1;
+        }
+    }
+    kept as u32
+}
+
 /// Notes that the task holds `instance` shared; a lock taken twice has two entries.
 ///
-/// Where there is no room, a task whose history was complete loses that, which is counted; of one whose history is incomplete,
-/// what the table says is in doubt anyway (its releases may have been skipped), and the table begins anew.
+/// Where there is no room, holdings whose lock's word says that nobody reads any more go first: their releases were missed. A
+/// task of which there are none loses its complete history, which is counted; of one whose history is incomplete, what the
+/// table says is in doubt anyway, and it begins anew.
 ///
 /// # Safety
 /// `locks` is a live map value.
@@ -142,11 +166,16 @@ pub(crate) unsafe fn acquire_shared(locks: *mut TaskLocks, instance: u64, site: 
     unsafe {
         let mut len = (*locks).held_len as usize;
         if len >= HELD_LOCKS_MAX {
-            if (*locks).history_complete != 0 {
+            len = drop_free(locks) as usize;
+            if len < HELD_LOCKS_MAX {
+                count(Stat::ReleaseMissed);
+                (*locks).history_complete = 0;
+            } else if (*locks).history_complete != 0 {
                 (*locks).history_complete = 0;
                 return lose(Loss::HeldTableFull);
+            } else {
+                len = 0;
             }
-            len = 0;
         }
         let entry = &raw mut (*locks).held[len & MASK];
         (*entry).instance = instance;

@@ -3,7 +3,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::os::fd::{AsRawFd as _, FromRawFd as _, RawFd};
+use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
@@ -17,9 +17,10 @@ use crate::sys::{self, locking, moving};
 pub(crate) fn exercise(session: &mut Session, _images: &Path) -> Result<()> {
     locking::ignore_signal(libc::SIGIO);
     pipe(session)?;
-    let (one, _other) = UnixStream::pair()?;
+    let (one, other) = UnixStream::pair()?;
     named(session, one.as_raw_fd(), "socket:")?;
     told_by_signal(session, one.as_raw_fd())?;
+    sent(session, &one, other)?;
     events(session)?;
     memory_files(session)?;
     terminal(session)?;
@@ -40,6 +41,18 @@ fn shared_memory(session: &mut Session) -> Result<()> {
     expect_eq("end of the child", &sys::wait(child)?, &0)?;
     expect_eq("what the child wrote", &byte.load(std::sync::atomic::Ordering::SeqCst), &7)?;
     session.call("shmdt", none, |_| mapping::detach_shared_memory(id, start))
+}
+
+/// A file into a socket.
+fn sent(session: &mut Session, one: &UnixStream, other: UnixStream) -> Result<()> {
+    let program = Path::new("/proc/self/exe");
+    let (source, into) = (File::open(program)?, File::from(OwnedFd::from(other)));
+    let length = session.call("sendfile", program, |_| moving::sendfile(&source, &into, PAGE))?;
+    let mut received = vec![0; length];
+    let mut reader = one;
+    reader.read_exact(&mut received)?;
+    ensure!(received.starts_with(b"\x7fELF"), "what came out of the socket is no program");
+    Ok(())
 }
 
 /// What the link in /proc/self/fd says, and that fdinfo can be read.

@@ -24,9 +24,9 @@ const UNREACHED: &[Unreached] = &[
         "address_space_operations.writepage.redirtied",
         "no writepage of a stock kernel gave its page back dirty under the loads",
     ),
-    never(
+    sometimes(
         "address_space_operations.writepage.sync_*",
-        "memory reclaim, which never waits, is the one caller that is left",
+        "memory reclaim, which never waits, is the one caller that is left on newer kernels",
     ),
     never(
         "lock_manager_operations.lm_breaker_timedout*",
