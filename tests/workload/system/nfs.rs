@@ -113,6 +113,10 @@ fn data(session: &mut Session, point: &Path) -> Result<()> {
     session.call_if_offered("clone", &other, |_| moving::clone_file(&file, &target))?;
     session.call_if_offered("fallocate", &other, |_| sys::fallocate(&target, 0, 0..131_072))?;
     session.call("seek_data", &path, |_| moving::seek(&file, 0, libc::SEEK_DATA))?;
+    // Without direct I/O, of which the kernel may say no before it asks the file system.
+    for flags in [libc::O_NONBLOCK, 0] {
+        session.call("setfl", &path, |_| locking::set_status_flags(file.as_raw_fd(), flags))?;
+    }
     let both = libc::O_APPEND | libc::O_DIRECT;
     session.call_fails("setfl", &path, &[libc::EINVAL], |_| locking::set_status_flags(file.as_raw_fd(), both))?;
     let direct = session.call("direct_open", &path, |path| {

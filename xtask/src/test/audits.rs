@@ -300,7 +300,13 @@ fn on_pseudo_fs(evidence: &Evidence<'_>, is_crowded: bool) -> Result<Vec<&'stati
 /// Each fault is there as its rule, and nothing else; those that want to be alone are not committed in a crowd.
 pub(super) fn faults_are_reported(evidence: &Evidence<'_>, is_crowded: bool) -> Result<()> {
     let report = evidence.json("report.json")?;
-    is_healthy(&report)?;
+    if is_crowded {
+        // A trampoline's program can be interrupted by what calls the same function: one of 2.2 million invocations was skipped
+        // so, and counted.
+        is_healthy_where(&report, true)?;
+    } else {
+        is_healthy(&report)?;
+    }
     let suspected = list(&report, "suspected")?;
     ensure!(suspected.is_empty() || is_doubtful(&report), "suspected only: {suspected:?}");
     let reported = reported(&report)?;
