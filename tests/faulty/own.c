@@ -118,7 +118,7 @@ int own_drop_folio_later(struct own *own)
 
 int own_begin(void)
 {
-	late_folios_queue = alloc_workqueue("vfs_faulty", 0, 0);
+	late_folios_queue = alloc_workqueue("vfs_faulty", WQ_UNBOUND, 0);
 	return late_folios_queue ? 0 : -ENOMEM;
 }
 
