@@ -100,9 +100,6 @@ pub const FROM_ROLE: u8 = 0x80;
 /// Marks a role source that is one of the plan's constants.
 pub const FROM_CONSTANT: u8 = 0x40;
 
-/// Places of [`HookPlace`]s: a power of two.
-pub const HOOK_PLACES_LEN: usize = 16_384;
-
 /// A hook found by its function's address.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -113,11 +110,6 @@ pub struct HookPlace {
     pub hook: u32,
     /// Number of the code that its plan was compiled to; 0 = to none.
     pub code: u32,
-}
-
-/// The place of `function` among [`HOOK_PLACES_LEN`].
-pub const fn hook_place(function: u64) -> u32 {
-    (function.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - HOOK_PLACES_LEN.trailing_zeros())) as u32
 }
 
 /// How to reach a role's object: start at a source, then follow pointers.

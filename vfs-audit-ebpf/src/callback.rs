@@ -11,8 +11,8 @@ use aya_ebpf::{
     programs::{FEntryContext, FExitContext, ProbeContext, RetProbeContext},
 };
 use vfs_audit_common::{
-    COUNTED_KEY_READY, COUNTED_PLACES, COUNTED_WAYS, Control, CountedKey, FLAGS_MAX, HookPlan, KEY_SPREAD, Loss,
-    ObservationKey, ROLES_MAX, SLOTS_MAX, Stat, TaskLocks, WATCH_NONE, hook_place,
+    COUNTED_KEY_READY, COUNTED_WAYS, Control, CountedKey, FLAGS_MAX, HookPlan, Loss, ObservationKey, ROLES_MAX,
+    SLOTS_MAX, Stat, TaskLocks, WATCH_NONE, hook_place, key_place,
 };
 
 use crate::{
@@ -55,21 +55,6 @@ pub(crate) fn count_in_table(key: &ObservationKey) -> bool {
     false
 }
 
-/// The place of `key` among the keys counted the quick way.
-#[inline(always)]
-fn place(key: &ObservationKey) -> u32 {
-    let first = u64::from(key.hook)
-        | u64::from(key.history_complete) << 16
-        | u64::from(key.point) << 24
-        | u64::from(key.flags) << 32;
-    let folded = key.caller
-        ^ key.table << 20
-        ^ key.sb >> 6
-        ^ u64::from_ne_bytes(key.slots).wrapping_mul(KEY_SPREAD[0])
-        ^ first.wrapping_mul(KEY_SPREAD[1]);
-    (folded.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - COUNTED_PLACES.trailing_zeros())) as u32
-}
-
 /// Whether two keys are equal, word by word: field by field, the bytes are compared one at a time.
 ///
 /// # Safety
@@ -89,7 +74,7 @@ unsafe fn is_equal(a: *const ObservationKey, b: &ObservationKey) -> bool {
 /// Counts `key`; true when it is new. A key that finds its place taken is counted in the table of all keys, always.
 #[inline(always)]
 pub(crate) fn count_key(key: &ObservationKey) -> bool {
-    let Some(keys) = COUNTED.get_ptr_mut(place(key)) else { return count_in_table(key) };
+    let Some(keys) = COUNTED.get_ptr_mut(key_place(key)) else { return count_in_table(key) };
     for way in 0..COUNTED_WAYS {
         // SAFETY: a per-CPU map value; the way is below the array's size.
         if let Some(is_new) = unsafe { count_at(&raw mut (*keys)[way], key) } {
@@ -225,16 +210,21 @@ fn observe<C: EbpfContext>(ctx: &C, seen: &Invocation, (control, task, locks): W
     }
 }
 
+/// The hook number of `function`, where the daemon found room for it at its one place.
+#[inline(always)]
+fn hook_at_place(function: u64) -> Option<u32> {
+    HOOK_PLACES.get(hook_place(function)).filter(|place| place.function == function).map(|place| place.hook)
+}
+
 /// The hook number of a kprobe or kretprobe: by the function's address where the daemon found room for it, else by the cookie,
 /// which the kernel searches for.
 #[inline(always)]
 fn hook_of<C: EbpfContext>(ctx: &C) -> u32 {
     // SAFETY: the helpers take the context only.
     unsafe {
-        let function = bpf_get_func_ip(ctx.as_ptr());
-        match HOOK_PLACES.get(hook_place(function)) {
-            Some(place) if place.function == function => place.hook,
-            _ => bpf_get_attach_cookie(ctx.as_ptr()) as u32,
+        match hook_at_place(bpf_get_func_ip(ctx.as_ptr())) {
+            Some(hook) => hook,
+            None => bpf_get_attach_cookie(ctx.as_ptr()) as u32,
         }
     }
 }
@@ -299,9 +289,9 @@ pub(crate) fn hook_by_address(ctx: *mut core::ffi::c_void) -> Option<u32> {
     // SAFETY: the helper takes the context only; the value is copied out.
     unsafe {
         let function = bpf_get_func_ip(ctx);
-        match HOOK_PLACES.get(hook_place(function)) {
-            Some(place) if place.function == function => Some(place.hook),
-            _ => HOOKS.get(&function).copied(),
+        match hook_at_place(function) {
+            None => HOOKS.get(&function).copied(),
+            found => found,
         }
     }
 }

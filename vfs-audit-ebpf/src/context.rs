@@ -1,19 +1,16 @@
 //! Where a callback was entered: may the task sleep there, is it an interrupt, which system call is it.
 
 use aya_ebpf::helpers::generated::bpf_get_smp_processor_id;
-use vfs_audit_common::{CONTEXT_UNKNOWN, Control, FlagReader, STACK_SEARCH_MAX, SYSCALLS_MAX, TaskLocks};
+use vfs_audit_common::{
+    CONTEXT_UNKNOWN, Control, FLAG_INTERRUPTS, FlagReader, PREEMPT_INTERRUPTS, PREEMPT_NEED_RESCHED, STACK_SEARCH_MAX,
+    SYSCALLS_MAX, TaskLocks,
+};
 
 use crate::{
     maps::{CONTEXT, offset},
     memory::fast_u64,
 };
 
-/// Set in the preemption count of an x86 kernel while nobody wants the CPU.
-const PREEMPT_NEED_RESCHED: u32 = 0x8000_0000;
-/// Bits of the preemption count that say: serving a soft interrupt, a hard one, one that cannot be masked.
-const PREEMPT_INTERRUPTS: u32 = 0x00ff_0100;
-/// The processor's flag that interrupts are on.
-const FLAG_INTERRUPTS: u64 = 1 << 9;
 /// [`read`]: sleeping is not allowed.
 pub(crate) const ATOMIC: u64 = 1;
 /// [`read`]: in an interrupt.

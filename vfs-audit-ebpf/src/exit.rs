@@ -2,17 +2,17 @@
 
 use aya_ebpf::{EbpfContext, bindings::BPF_ANY, helpers::generated::bpf_ktime_get_ns};
 use vfs_audit_common::{
-    ARGUMENT_RESULT, Control, EXIT_SLOTS_MAX, FLAG_CALLED, FLAG_HAPPENED, FLAG_ORDER, FLAG_PENDING, FLAG_RESULT_EQUALS,
-    FLAG_RESULT_ERROR_POINTER, FLAG_RESULT_MASK, FLAG_RESULT_NEGATIVE, FLAG_SLEPT, FLAGS_MAX, FlagReader, HookPlan,
-    LOCK_MUTEX, LOCK_RWSEM, Loss, ObservationKey, Pending, ROLES_MAX, SLOT_WORD_FREE, SLOT_WORD_SELF, SLOT_WORD_TAKEN,
-    SLOT_WORD_UNREAD, TaskLocks, WATCH_OBJECTS_MAX, WatchFrame,
+    ARGUMENT_RESULT, Control, ERRORS_FROM, EXIT_SLOTS_MAX, FLAG_CALLED, FLAG_HAPPENED, FLAG_ORDER, FLAG_PENDING,
+    FLAG_RESULT_EQUALS, FLAG_RESULT_ERROR_POINTER, FLAG_RESULT_MASK, FLAG_RESULT_NEGATIVE, FLAG_SLEPT, FLAGS_MAX,
+    FlagReader, HookPlan, LOCK_MUTEX, LOCK_RWSEM, Loss, ObservationKey, Pending, ROLES_MAX, SLOT_WORD_FREE,
+    SLOT_WORD_SELF, SLOT_WORD_TAKEN, SLOT_WORD_UNREAD, TaskLocks, WATCH_OBJECTS_MAX, WatchFrame,
 };
 
 use crate::{
     callback::count_key,
     context::Context,
     event,
-    facts::{self, Args, ERRORS_FROM, NO, Surroundings, UNREAD, YES},
+    facts::{self, Args, NO, Surroundings, UNREAD, YES},
     lockdep,
     maps::{PENDING, PLANS, lose, offset},
     memory::fast_u64,

@@ -3,7 +3,7 @@
 //! Roles and lock words are kept in the task's own map value: the stack is small, and zeroing it costs more than the rest.
 
 use vfs_audit_common::{
-    FLAG_AND_MASK, FLAG_ATOMIC, FLAG_IN_INTERRUPT, FLAG_IN_RCU_WALK, FLAG_IN_SYSCALL, FLAG_IS_DIRECTORY,
+    ERRORS_FROM, FLAG_AND_MASK, FLAG_ATOMIC, FLAG_IN_INTERRUPT, FLAG_IN_RCU_WALK, FLAG_IN_SYSCALL, FLAG_IS_DIRECTORY,
     FLAG_MEMBER_EQUALS, FLAG_MEMBER_MASK, FLAG_ON_STACK, FLAG_PRESENT, FLAG_ROLES_DIFFER, FLAG_VMA_LOCKED, FLAG_WITHIN,
     FLAGS_MAX, FROM_CONSTANT, FROM_ROLE, FlagReader, HookPlan, LOCK_MUTEX, LOCK_RCU, LOCK_RWSEM, LOCK_UNTRACKED,
     ROLE_STEPS_MAX, ROLES_MAX, RoleReader, SLOT_ABSENT, SLOT_OFFSETS_MAX, SLOT_TRACKED_EXCLUSIVE, SLOT_TRACKED_NONE,
@@ -24,8 +24,6 @@ pub(crate) type Args = [u64; 8];
 
 const S_IFMT: u64 = 0o170_000;
 const S_IFDIR: u64 = 0o040_000;
-/// `ERR_PTR` values lie above this address.
-pub(crate) const ERRORS_FROM: u64 = u64::MAX - 4095;
 /// A flag's value: not so.
 pub(crate) const NO: u64 = 0;
 /// A flag's value: so.

@@ -4,11 +4,12 @@
 //! noted, at a place that the lock's address gives: its own word says whether the task still has it, which saves a probe on
 //! every release and a search on every acquisition.
 
-use vfs_audit_common::{HELD_LOCKS_MAX, HeldLock, Loss, ModeBits, Stat, TaskLocks};
+use vfs_audit_common::{HELD_LOCKS_MAX, HeldLock, Loss, ModeBits, OWNER_FLAGS, Stat, TaskLocks, lock_place};
 
 use crate::{
     maps::{count, lose},
     memory::fast_u64,
+    words,
 };
 
 // Verifier: an index masked to the table's size, so that the access is provably inside.
@@ -17,12 +18,8 @@ const MASK: usize = HELD_LOCKS_MAX - 1;
 const WAYS: usize = 4;
 /// Offset of `rw_semaphore.owner`; that of `mutex.owner` is 0. The daemon has compared both with BTF.
 const RWSEM_OWNER: u64 = 8;
-/// Readers are counted from this bit of `rw_semaphore.count`.
-const RWSEM_READER_SHIFT: u32 = 8;
 /// A flag in the owner word of an rwsem that says nothing of who holds it (`RWSEM_NONSPINNABLE`).
 const NONSPINNABLE: u64 = 2;
-/// Low bits of a mutex' owner word that are flags.
-const MUTEX_FLAGS: u64 = 7;
 
 /// Whether `task` still has the exclusive holding, by the lock's own word.
 ///
@@ -36,17 +33,10 @@ unsafe fn goes_on(entry: *const HeldLock, task: u64) -> bool {
         return false;
     }
     if mode == ModeBits::Mutex as u32 {
-        return fast_u64(instance) & !MUTEX_FLAGS == task;
+        return fast_u64(instance) & !OWNER_FLAGS == task;
     }
     // The lowest bit stands for a reader, which may be the same task.
     fast_u64(instance + RWSEM_OWNER) & !NONSPINNABLE == task
-}
-
-/// The first place of `instance`.
-#[inline(always)]
-fn place(instance: u64) -> usize {
-    // Locks lie on 8-byte boundaries; a multiplication spreads what is above over the upper bits.
-    ((instance >> 3).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - HELD_LOCKS_MAX.trailing_zeros())) as usize
 }
 
 /// Notes that `task` holds `instance` exclusively; what is noted at its places and goes on is kept.
@@ -55,7 +45,7 @@ fn place(instance: u64) -> usize {
 /// `locks` is a live map value.
 #[inline(always)]
 pub(crate) unsafe fn acquire_exclusive(locks: *mut TaskLocks, task: u64, instance: u64, mode: ModeBits, site: u64) {
-    let first = place(instance);
+    let first = lock_place(instance) as usize;
     for way in 0..WAYS {
         // SAFETY: by the caller's contract; the index is masked below the table's size.
         unsafe {
@@ -80,7 +70,7 @@ pub(crate) unsafe fn acquire_exclusive(locks: *mut TaskLocks, task: u64, instanc
 /// `locks` is a live map value.
 #[inline(always)]
 pub(crate) unsafe fn was_acquired_exclusively(locks: *const TaskLocks, instance: u64) -> bool {
-    let first = place(instance);
+    let first = lock_place(instance) as usize;
     for way in 0..WAYS {
         // SAFETY: by the caller's contract; the index is masked below the table's size.
         if unsafe { (*locks).exclusive[(first ^ way) & MASK].instance } == instance {
@@ -139,7 +129,7 @@ fn drop_free(locks: *mut TaskLocks) -> u32 {
         // SAFETY: every caller passes a live map value; indices are masked below the table's size.
         unsafe {
             let entry = &raw const (*locks).held[index];
-            if fast_u64((*entry).instance) >> RWSEM_READER_SHIFT == 0 {
+            if !words::has_readers(fast_u64((*entry).instance)) {
                 continue;
             }
             let place = &raw mut (*locks).held[kept & MASK];

@@ -9,7 +9,7 @@ use aya_ebpf::{
     macros::{fentry, fexit},
     programs::{FEntryContext, FExitContext},
 };
-use vfs_audit_common::{ModeBits, Stat, TaskLocks};
+use vfs_audit_common::{ModeBits, PROLOGUE_BYTES, Stat, TaskLocks};
 
 use crate::{
     held,
@@ -18,8 +18,6 @@ use crate::{
     task, watch,
 };
 
-/// A return address into the traced function lies this close to its start: past `endbr64` and the call.
-const PROLOGUE_BYTES: u64 = 16;
 /// Words above the arguments at which that return address can stand.
 const PLACES: core::ops::RangeInclusive<u64> = 1..=3;
 

@@ -10,7 +10,7 @@ use aya_ebpf::{
     macros::raw_tracepoint,
     programs::RawTracePointContext,
 };
-use vfs_audit_common::{HeldLock, Loss, Stat, TASK_SLOTS, TaskLocks};
+use vfs_audit_common::{HeldLock, Loss, Stat, TaskLocks, task_place};
 
 use crate::{
     held,
@@ -59,18 +59,10 @@ pub(crate) fn current() -> u64 {
     unsafe { bpf_get_current_task() }
 }
 
-/// The place of `task` in the first table.
-#[inline(always)]
-fn place(task: u64) -> u32 {
-    // Task structures lie on 64-byte boundaries; a multiplication spreads what is above over the upper bits.
-    let spread = (task >> 6).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    (spread >> (64 - TASK_SLOTS.trailing_zeros())) as u32
-}
-
 /// The held-lock table of `task`, when there is one.
 #[inline(always)]
 pub(crate) fn known(task: u64) -> Option<*mut TaskLocks> {
-    let locks = TASKS.get_ptr_mut(place(task))?;
+    let locks = TASKS.get_ptr_mut(task_place(task))?;
     // SAFETY: a live map value; what other tasks write there is only their own address.
     if unsafe { (*locks).task } == task { Some(locks) } else { TASKS_ASIDE.get_ptr_mut(task) }
 }
@@ -78,7 +70,7 @@ pub(crate) fn known(task: u64) -> Option<*mut TaskLocks> {
 /// The held-lock table of `task`, the current one, made when there is none.
 #[inline(always)]
 pub(crate) fn locks_of(task: u64) -> Option<*mut TaskLocks> {
-    let locks = TASKS.get_ptr_mut(place(task))?;
+    let locks = TASKS.get_ptr_mut(task_place(task))?;
     // SAFETY: as in `known`.
     if unsafe { (*locks).task } == task { Some(locks) } else { seldom(task) }
 }
@@ -128,10 +120,10 @@ pub(crate) fn doubt(task: u64) {
 /// An entry for a new task: its place when that is free, else one aside.
 #[inline(always)]
 fn claim(task: u64) -> Option<*mut TaskLocks> {
-    let locks = TASKS.get_ptr_mut(place(task))?;
+    let locks = TASKS.get_ptr_mut(task_place(task))?;
     // Two tasks may want it at the same time: the one whose insertion succeeds has it. (The compiler offers this target no
     // compare-and-exchange.)
-    if PLACES.insert(place(task), task, BPF_NOEXIST.into()).is_ok() {
+    if PLACES.insert(task_place(task), task, BPF_NOEXIST.into()).is_ok() {
         // SAFETY: a live map value that is now this task's.
         unsafe { core::ptr::write_volatile(&raw mut (*locks).task, task) };
         return Some(locks);
@@ -155,12 +147,12 @@ pub(crate) fn is_user(task: u64) -> bool {
 #[raw_tracepoint(tracepoint = "sched_process_free")]
 pub(crate) fn task_free(ctx: RawTracePointContext) -> i32 {
     let task: u64 = ctx.arg(0);
-    if let Some(locks) = TASKS.get_ptr_mut(place(task)) {
+    if let Some(locks) = TASKS.get_ptr_mut(task_place(task)) {
         // SAFETY: a live map value; its owner is gone, and a plain store of one word frees it.
         unsafe {
             if (*locks).task == task {
                 core::ptr::write_volatile(&raw mut (*locks).task, 0);
-                let _ = PLACES.remove(place(task));
+                let _ = PLACES.remove(task_place(task));
                 return 0;
             }
         }

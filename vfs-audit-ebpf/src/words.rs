@@ -2,18 +2,17 @@
 
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
 use vfs_audit_common::{
-    LOCK_BUFFER, LOCK_FOLIO, LOCK_MUTEX, LOCK_PAGE, LOCK_RWSEM, SLOT_WORD_FREE, SLOT_WORD_OTHER, SLOT_WORD_READERS,
-    SLOT_WORD_SELF, SLOT_WORD_TAKEN, SLOT_WORD_UNREAD,
+    LOCK_BUFFER, LOCK_FOLIO, LOCK_MUTEX, LOCK_PAGE, LOCK_RWSEM, OWNER_FLAGS, RWSEM_READER_SHIFT, RWSEM_WRITER,
+    SLOT_WORD_FREE, SLOT_WORD_OTHER, SLOT_WORD_READERS, SLOT_WORD_SELF, SLOT_WORD_TAKEN, SLOT_WORD_UNREAD,
 };
 
 use crate::{maps::offset, memory::fast_u64};
 
-/// The writer bit of `rw_semaphore.count`.
-const RWSEM_WRITER: u64 = 1;
-/// Readers are counted from this bit of `rw_semaphore.count`.
-const RWSEM_READER_SHIFT: u32 = 8;
-/// Low bits of an owner word that are flags, for rwsem and mutex alike.
-const OWNER_FLAGS: u64 = 7;
+/// Whether an rwsem with this count has readers: the top bit only says that a reader's fast path must fail.
+#[inline(always)]
+pub(crate) fn has_readers(count: u64) -> bool {
+    (count << 1) >> (RWSEM_READER_SHIFT + 1) != 0
+}
 
 /// What the words of an rwsem (count, owner) say to `task`.
 #[inline(always)]
@@ -21,8 +20,7 @@ fn rwsem_word(count: u64, owner: u64, task: u64) -> u8 {
     if count & RWSEM_WRITER != 0 {
         return if owner.wrapping_sub(task) <= OWNER_FLAGS { SLOT_WORD_SELF } else { SLOT_WORD_OTHER };
     }
-    // The top bit only says that a reader's fast path must fail.
-    if (count << 1) >> (RWSEM_READER_SHIFT + 1) != 0 { SLOT_WORD_READERS } else { SLOT_WORD_FREE }
+    if has_readers(count) { SLOT_WORD_READERS } else { SLOT_WORD_FREE }
 }
 
 /// What the word of a mutex (owner) says to `task`.

@@ -30,6 +30,8 @@ const CARGO_FUZZ_VERSION: &str = "0.13.2";
 const SECONDS: u32 = 20;
 /// Seconds a target among the tests.
 const SECONDS_IN_TESTS: u32 = 5;
+/// Why targets cannot be built.
+const NO_COMPILER: &str = "no C++ compiler for libFuzzer (apt-get install g++)";
 /// A single input that takes longer is a finding.
 const INPUT_SECONDS_MAX: u32 = 25;
 /// Longest input in bytes.
@@ -114,7 +116,7 @@ fn unavailable(install: bool) -> Result<Option<String>> {
         return Ok(Some(format!("no cargo-fuzz (cargo install cargo-fuzz --version {CARGO_FUZZ_VERSION} --locked)")));
     }
     if !has_compiler() {
-        return Ok(Some("no C++ compiler for libFuzzer (apt-get install g++)".to_owned()));
+        return Ok(Some(NO_COMPILER.to_owned()));
     }
     Ok(None)
 }
@@ -122,6 +124,7 @@ fn unavailable(install: bool) -> Result<Option<String>> {
 /// The targets must compile, where there is a C++ compiler for what they link.
 fn must_compile() -> Result<()> {
     if !has_compiler() {
+        println!("skip: compiling the fuzz targets: {NO_COMPILER}");
         return Ok(());
     }
     let mut cargo = cargo();

@@ -301,8 +301,7 @@ fn on_pseudo_fs(evidence: &Evidence<'_>, is_crowded: bool) -> Result<Vec<&'stati
 pub(super) fn faults_are_reported(evidence: &Evidence<'_>, is_crowded: bool) -> Result<()> {
     let report = evidence.json("report.json")?;
     if is_crowded {
-        // A trampoline's program can be interrupted by what calls the same function: one of 2.2 million invocations was skipped
-        // so, and counted.
+        // The kernel skipped one of 2.2 million invocations once, in a trampoline's program, and counted it; why was not traced.
         is_healthy_where(&report, true)?;
     } else {
         is_healthy(&report)?;

@@ -3,28 +3,25 @@
 use std::mem::{offset_of, size_of};
 
 use vfs_audit_common::{
-    FLAG_AND_MASK, FLAG_IS_DIRECTORY, FLAG_MEMBER_EQUALS, FLAG_MEMBER_MASK, FLAG_PRESENT, FLAG_ROLES_DIFFER, FROM_ROLE,
-    FlagReader, HELD_LOCKS_MAX, HeldLock, LOCK_FOLIO, LOCK_MUTEX, LOCK_RWSEM, LOCK_SPIN, LOCK_UNTRACKED, RoleReader,
-    SLOT_ABSENT, SLOT_TRACKED_EXCLUSIVE, SLOT_TRACKED_NONE, SLOT_TRACKED_SHARED, SLOT_UNTRACKED, SLOT_WORD_FREE,
-    SLOT_WORD_OTHER, SLOT_WORD_READERS, SLOT_WORD_SELF, SLOT_WORD_TAKEN, SlotReader, TaskLocks, WATCH_EXIT, WATCH_NONE,
-    WATCH_OBJECTS_MAX, WATCH_UNLOCK, WatchFrame,
+    ERRORS_FROM, FLAG_AND_MASK, FLAG_IS_DIRECTORY, FLAG_MEMBER_EQUALS, FLAG_MEMBER_MASK, FLAG_PRESENT,
+    FLAG_ROLES_DIFFER, FROM_ROLE, FlagReader, HELD_LOCKS_MAX, HeldLock, LOCK_FOLIO, LOCK_MUTEX, LOCK_RWSEM, LOCK_SPIN,
+    LOCK_UNTRACKED, OWNER_FLAGS, RWSEM_READER_SHIFT, RWSEM_WRITER, RoleReader, SLOT_ABSENT, SLOT_TRACKED_EXCLUSIVE,
+    SLOT_TRACKED_NONE, SLOT_TRACKED_SHARED, SLOT_UNTRACKED, SLOT_WORD_FREE, SLOT_WORD_OTHER, SLOT_WORD_READERS,
+    SLOT_WORD_SELF, SLOT_WORD_TAKEN, SlotReader, TaskLocks, WATCH_EXIT, WATCH_NONE, WATCH_OBJECTS_MAX, WATCH_UNLOCK,
+    WatchFrame,
 };
 
 use super::{
     End, Ground,
     assembler::{Alu, Assembler, If, Label, Reg, Width, small},
     counting::{count, find_room_for_frame},
-    held_lock_offset, increment, local, read, register,
+    increment, local, read, register,
     shape::Shape,
     spread,
 };
 
-/// `ERR_PTR` values lie from here on.
-const ERRORS_FROM: i32 = -4095 - 1;
 /// The first watched frame of a task.
 pub(super) const FRAME: usize = offset_of!(TaskLocks, watched);
-/// Low bits of an owner word that are flags.
-const OWNER_FLAGS: i32 = 7;
 
 /// One body in the making.
 struct Body<'a> {
@@ -39,13 +36,7 @@ struct Body<'a> {
 /// Emits the code of `shape`. On its way to `slow` nothing has been changed.
 pub(super) fn emit(asm: &mut Assembler, ground: &Ground<'_>, shape: &Shape, [slow, out]: [Label; 2]) {
     let mut body = Body { asm, ground, shape, slow, is_interrupt: false };
-    body.roles();
-    // What cannot be reached reads as null, for the interpreter too; an error that is not null is no key of its.
-    body.chain(&shape.table, None);
-    body.asm.store_local(local::TABLE, Reg::R0);
-    body.unless_direct(out);
-    body.chain(&shape.superblock, None);
-    body.asm.store_local(local::SUPERBLOCK, Reg::R0);
+    body.identity(out);
     for (number, flag) in shape.flags.iter().enumerate() {
         body.flag(number, flag);
     }
@@ -57,11 +48,7 @@ pub(super) fn emit(asm: &mut Assembler, ground: &Ground<'_>, shape: &Shape, [slo
 /// Emits the code of `shape` where an interrupt's program knows its flags: reading the rest, and counting.
 pub(super) fn emit_interrupt(asm: &mut Assembler, ground: &Ground<'_>, shape: &Shape, [slow, out]: [Label; 2]) {
     let mut body = Body { asm, ground, shape, slow, is_interrupt: true };
-    body.roles();
-    body.chain(&shape.table, None);
-    body.asm.store_local(local::TABLE, Reg::R0);
-    body.chain(&shape.superblock, None);
-    body.asm.store_local(local::SUPERBLOCK, Reg::R0);
+    body.identity(out);
     // Nothing is said of the history of a task that an interrupt borrows.
     count(asm, ground, 0, slow);
     asm.jump(out);
@@ -107,6 +94,17 @@ fn local_of_role(role: u8) -> i16 {
 }
 
 impl Body<'_> {
+    /// Finds the objects, the table and the superblock; a direct call ends here.
+    fn identity(&mut self, out: Label) {
+        self.roles();
+        // What cannot be reached reads as null, for the interpreter too; an error that is not null is no key of its.
+        self.chain(&self.shape.table, None);
+        self.asm.store_local(local::TABLE, Reg::R0);
+        self.unless_direct(out);
+        self.chain(&self.shape.superblock, None);
+        self.asm.store_local(local::SUPERBLOCK, Reg::R0);
+    }
+
     /// `to` = argument number `number`.
     fn argument(&mut self, to: Reg, number: u8) {
         if self.is_interrupt {
@@ -191,7 +189,7 @@ impl Body<'_> {
     /// Goes to `none` when `object` is null or an error.
     fn unless_object(&mut self, object: Reg, none: Label) {
         self.asm.jump_if_value(object, If::Equal, 0, none);
-        self.asm.jump_if_value(object, If::NotBelow, ERRORS_FROM, none);
+        self.asm.jump_if_value(object, If::NotBelow, ERRORS_FROM as i32, none);
     }
 
     /// R1 = the object of `role`; goes to `none` when it has none.
@@ -393,9 +391,9 @@ impl Body<'_> {
     fn mutex(&mut self, number: usize, done: Label) {
         let (free, own) = (self.asm.label(), self.asm.label());
         self.asm.jump_if_value(Reg::R0, If::Equal, 0, free);
-        self.asm.jump_if_value(Reg::R0, If::NotAbove, OWNER_FLAGS, self.slow);
+        self.asm.jump_if_value(Reg::R0, If::NotAbove, OWNER_FLAGS as i32, self.slow);
         self.asm.alu(Alu::Sub, Reg::R0, Reg::R8);
-        self.asm.jump_if_value(Reg::R0, If::NotAbove, OWNER_FLAGS, own);
+        self.asm.jump_if_value(Reg::R0, If::NotAbove, OWNER_FLAGS as i32, own);
         self.state(number, SLOT_WORD_OTHER | SLOT_UNTRACKED);
         self.asm.jump(done);
         self.asm.bind(own);
@@ -411,13 +409,13 @@ impl Body<'_> {
         let (not_written, free) = (self.asm.label(), self.asm.label());
         self.asm.store_local(local::WORD, Reg::R0);
         self.asm.copy(Reg::R1, Reg::R0);
-        self.asm.alu_by(Alu::And, Reg::R1, 1);
+        self.asm.alu_by(Alu::And, Reg::R1, RWSEM_WRITER as i32);
         self.asm.jump_if_value(Reg::R1, If::Equal, 0, not_written);
         self.asm.load_local(Reg::R1, local::LOCK);
         self.asm.alu_by(Alu::Add, Reg::R1, 8);
         read(self.asm, self.ground);
         self.asm.alu(Alu::Sub, Reg::R0, Reg::R8);
-        self.asm.jump_if_value(Reg::R0, If::Above, OWNER_FLAGS, self.slow);
+        self.asm.jump_if_value(Reg::R0, If::Above, OWNER_FLAGS as i32, self.slow);
         if is_tracked {
             self.unless_acquired_exclusively();
         }
@@ -426,7 +424,7 @@ impl Body<'_> {
         self.asm.bind(not_written);
         // The top bit only says that a reader's fast path must fail.
         self.asm.alu_by(Alu::ShiftLeft, Reg::R0, 1);
-        self.asm.alu_by(Alu::ShiftRight, Reg::R0, 9);
+        self.asm.alu_by(Alu::ShiftRight, Reg::R0, RWSEM_READER_SHIFT.cast_signed() + 1);
         self.asm.jump_if_value(Reg::R0, If::Equal, 0, free);
         if is_tracked {
             let none = self.asm.label();
@@ -468,6 +466,7 @@ impl Body<'_> {
     fn unless_acquired_exclusively(&mut self) {
         self.asm.load_local(Reg::R3, local::LOCK);
         self.asm.copy(Reg::R1, Reg::R3);
+        // `lock_place`.
         self.asm.alu_by(Alu::ShiftRight, Reg::R1, 3);
         spread(self.asm, HELD_LOCKS_MAX);
         self.unless_noted(offset_of!(TaskLocks, exclusive));
@@ -483,7 +482,7 @@ impl Body<'_> {
 
     /// Leaves the fast path unless the lock in R3 stands at place R1 of the holdings that begin at `table`.
     fn unless_noted(&mut self, table: usize) {
-        held_lock_offset(self.asm);
+        self.asm.alu_by(Alu::Mul, Reg::R1, small(size_of::<HeldLock>()));
         self.asm.alu(Alu::Add, Reg::R1, Reg::R7);
         self.asm.load(Width::Double, Reg::R1, Reg::R1, table + offset_of!(HeldLock, instance));
         self.asm.jump_if(Reg::R1, If::NotEqual, Reg::R3, self.slow);
@@ -499,5 +498,3 @@ fn low_bytes(width: u8) -> u64 {
         _ => u8::MAX.into(),
     }
 }
-
-const _: () = assert!(size_of::<HeldLock>() == 24, "what `held_lock_offset` multiplies by is a held lock's size");

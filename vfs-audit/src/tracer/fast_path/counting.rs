@@ -3,8 +3,8 @@
 use std::mem::{offset_of, size_of};
 
 use vfs_audit_common::{
-    COUNTED_KEY_READY, COUNTED_PLACES, COUNTED_WAYS, Control, CountedKey, KEY_SPREAD, ObservationKey, TaskLocks,
-    WATCH_EXIT, WatchFrame,
+    COUNTED_KEY_READY, COUNTED_PLACES, COUNTED_WAYS, Control, CountedKey, FLAG_INTERRUPTS, KEY_SPREAD, ObservationKey,
+    PREEMPT_INTERRUPTS, PREEMPT_NEED_RESCHED, TaskLocks, WATCH_EXIT, WatchFrame,
 };
 
 use super::{
@@ -13,13 +13,6 @@ use super::{
     body::FRAME,
     local, look_up, read, register, spread,
 };
-
-/// Set in the preemption count of an x86 kernel while nobody wants the CPU.
-const PREEMPT_NEED_RESCHED: u64 = 0x8000_0000;
-/// Bits of the preemption count that say: serving an interrupt.
-const PREEMPT_INTERRUPTS: i32 = 0x00ff_0100;
-/// The processor's flag that interrupts are on.
-const FLAG_INTERRUPTS: i32 = 1 << 9;
 
 /// Leaves the fast path unless sleeping is allowed here and this is no interrupt: see `context::read`.
 pub(super) fn context(asm: &mut Assembler, ground: &Ground<'_>, slow: Label) {
@@ -37,9 +30,9 @@ pub(super) fn context(asm: &mut Assembler, ground: &Ground<'_>, slow: Label) {
     control(asm, Reg::R1, Width::Double, offset_of!(Control, preempt_count));
     asm.alu(Alu::Add, Reg::R1, Reg::R0);
     read(asm, ground);
-    asm.set(Reg::R1, u64::from(u32::MAX) & !PREEMPT_NEED_RESCHED);
+    asm.set(Reg::R1, (!PREEMPT_NEED_RESCHED).into());
     asm.alu(Alu::And, Reg::R0, Reg::R1);
-    asm.jump_if_value(Reg::R0, If::AnyBit, PREEMPT_INTERRUPTS, slow);
+    asm.jump_if_value(Reg::R0, If::AnyBit, PREEMPT_INTERRUPTS.cast_signed(), slow);
     control(asm, Reg::R1, Width::Word, offset_of!(Control, preempt_unadjusted));
     asm.jump_if(Reg::R0, If::Above, Reg::R1, slow);
     if ground.offsets.task_rcu_nesting != 0 {
@@ -55,7 +48,7 @@ pub(super) fn context(asm: &mut Assembler, ground: &Ground<'_>, slow: Label) {
     control(asm, Reg::R1, Width::Word, offset_of!(Control, flags_saved));
     asm.jump_if_value(Reg::R1, If::Equal, 0, on);
     asm.load(Width::Double, Reg::R1, Reg::R6, register::FLAGS);
-    asm.alu_by(Alu::And, Reg::R1, FLAG_INTERRUPTS);
+    asm.alu_by(Alu::And, Reg::R1, FLAG_INTERRUPTS as i32);
     asm.jump_if_value(Reg::R1, If::Equal, 0, slow);
     asm.bind(on);
 }
@@ -107,7 +100,7 @@ fn first_word(asm: &mut Assembler, history_complete: i32) {
     asm.store_local(local::WORD, Reg::R1);
 }
 
-/// R1 = the key's place, see `callback::place`.
+/// R1 = the key's place: `key_place`.
 fn place(asm: &mut Assembler) {
     let mix = |asm: &mut Assembler| asm.alu(Alu::Xor, Reg::R1, Reg::R2);
     let multiplied = |asm: &mut Assembler, local: i16, by: u64| {

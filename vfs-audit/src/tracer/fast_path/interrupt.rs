@@ -2,17 +2,16 @@
 //!
 //! It needs nothing of the task, nor a scratch: what is unusual goes to the interpreter for interrupts.
 
-use vfs_audit_common::{FLAG_ON_STACK, FlagReader, HookPlan, WATCH_EXIT};
+use vfs_audit_common::{FLAG_ON_STACK, FlagReader, HookPlan, PROLOGUE_BYTES, WATCH_EXIT, WATCH_NONE};
 
 use super::{
-    Control, ENABLED_FAST, Ground,
-    assembler::{Alu, Assembler, Helper, If, Label, Reg, Width},
-    body, leave_to, local, offset_of, read,
+    Ground,
+    assembler::{Alu, Assembler, Helper, If, Label, Reg},
+    body, leave_to, local, read,
     shape::Shape,
+    unless_allowed,
 };
 
-/// A return address into the traced function lies this close to its start: past `endbr64` and the call.
-const PROLOGUE_BYTES: i32 = 16;
 /// Where a trampoline (x86-64) keeps it, above its copy of one argument and the saved frame pointer; the caller's is next.
 const OWN_RETURN_ADDRESS: i32 = 16;
 
@@ -31,9 +30,7 @@ pub(super) fn assemble(ground: &Ground<'_>, hook: OfHook<'_>) -> Option<Vec<u8>>
     let mut asm = Assembler::default();
     let (slow, out) = (asm.label(), asm.label());
     asm.copy(Reg::R6, Reg::R1);
-    asm.map_value(Reg::R1, ground.control, offset_of!(Control, enabled));
-    asm.load(Width::Double, Reg::R1, Reg::R1, 0);
-    asm.jump_if_value(Reg::R1, If::NotEqual, ENABLED_FAST.into(), slow);
+    unless_allowed(&mut asm, ground, slow);
     caller(&mut asm, ground, hook.address, slow);
     argument(&mut asm);
     asm.set(Reg::R9, hook.number as u64);
@@ -59,7 +56,7 @@ fn caller(asm: &mut Assembler, ground: &Ground<'_>, function: u64, slow: Label) 
     read(asm, ground);
     asm.set(Reg::R1, function);
     asm.alu(Alu::Sub, Reg::R0, Reg::R1);
-    asm.jump_if_value(Reg::R0, If::Above, PROLOGUE_BYTES, slow);
+    asm.jump_if_value(Reg::R0, If::Above, PROLOGUE_BYTES as i32, slow);
     asm.copy(Reg::R1, Reg::R6);
     asm.alu_by(Alu::Add, Reg::R1, OWN_RETURN_ADDRESS + 8);
     read(asm, ground);
@@ -90,16 +87,16 @@ fn flags(asm: &mut Assembler, flags: &[FlagReader], slow: Label) {
 impl Shape {
     /// The shape of a plan for interrupts; `None` when it is left to the interpreter.
     fn of_interrupt(plan: &HookPlan) -> Option<Self> {
-        // What asks for the stack is the only thing that is compiled here, and elsewhere is not.
-        let mut rest = HookPlan { flags_len: 0, stack_flag: 0, watched: 0, ..*plan };
-        rest.op_bits = 0;
-        let is_taken = plan.flags[..usize::from(plan.flags_len)].iter().all(|flag| flag.kind == FLAG_ON_STACK)
+        let flags = &plan.flags[..usize::from(plan.flags_len)];
+        let is_taken = flags.iter().all(|flag| flag.kind == FLAG_ON_STACK)
             && plan.slots_len == 0
             && plan.is_shared == 0
             && plan.slot_offsets_len == 0
             && plan.watched & WATCH_EXIT == 0;
+        // Interrupts open no frames; what asks for the stack is compiled here alone.
+        let rest = HookPlan { flags_len: 0, stack_flag: 0, watched: WATCH_NONE, op_bits: 0, ..*plan };
         let mut shape = Self::of(&rest).filter(|shape| is_taken && shape.reads_first_argument_alone())?;
-        shape.flags = plan.flags[..usize::from(plan.flags_len)].to_vec();
+        shape.flags = flags.to_vec();
         Some(shape)
     }
 }

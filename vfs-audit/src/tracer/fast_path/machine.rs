@@ -1,10 +1,10 @@
 //! A machine that knows as much of eBPF as compiled plans need, for their tests.
 
-use std::{collections::HashMap, mem::size_of};
+use std::{collections::HashMap, mem::size_of, sync::LazyLock};
 
-use vfs_audit_common::{Control, CountedPlace, HookPlace, KernelOffsets, TASK_SLOTS, TaskLocks};
+use vfs_audit_common::{Control, CountedPlace, HookPlace, KernelOffsets, TaskLocks, task_place};
 
-use super::{Ground, SPREAD};
+use super::Ground;
 
 pub(super) const TASK: u64 = 0xff11_0000_0123_4480;
 pub(super) const STACK: u64 = 0xff20_0000_0000_0000;
@@ -36,28 +36,13 @@ pub(super) const EXIT: i32 = 11;
 pub(super) const CAST: u32 = 1001;
 pub(super) const IS_RETURN: u32 = 1002;
 
-pub(super) const OFFSETS: KernelOffsets = KernelOffsets {
-    inode_mode: 0,
+static OFFSETS: LazyLock<KernelOffsets> = LazyLock::new(|| KernelOffsets {
     task_rcu_nesting: 0x400,
     thread_size: 16 << 10,
-    page_locked_bit: 0,
     page_compound_head: 8,
     cast_type: 9,
-    task_start_time: 0,
-    inode_ino: 0,
-    sb_id: 0,
-    sb_type: 0,
-    fs_name: 0,
-    task_stack: 0,
-    task_flags: 0,
-    task_trace_recursion: 0,
-    task_migration_disabled: 0,
-    task_nameidata: 0,
-    nameidata_flags: 0,
-    syscall_number_below_top: 0,
-    folio_mapping: 0,
-    buffer_lock_bit: 0,
-};
+    ..KernelOffsets::default()
+});
 
 pub(super) fn ground() -> Ground<'static> {
     Ground {
@@ -194,8 +179,7 @@ impl Machine {
 
 /// Where field `field` of the task's table is.
 pub(super) fn of_task(field: usize) -> u64 {
-    let place = (TASK >> 6).wrapping_mul(SPREAD) >> (64 - TASK_SLOTS.trailing_zeros());
-    base(TASKS) + place * size_of::<TaskLocks>() as u64 + field as u64
+    base(TASKS) + u64::from(task_place(TASK)) * size_of::<TaskLocks>() as u64 + field as u64
 }
 
 fn operate(operation: u8, a: u64, b: u64) -> u64 {

@@ -1,12 +1,14 @@
-//! The fast path: one program for all usual callbacks, made of their plans when it is attached.
+//! The fast path: a program for all usual callbacks, made of their plans when it is attached (two where the kernel offers one
+//! probe for entry and exit), and one for each function that interrupts call.
 //!
 //! A plan is a small program of fact readers, and the program `callback_entry` its interpreter. Here most plans are compiled:
 //! the same readings, in straight code, for what is usual. What is not goes to the interpreter, which begins anew: another
 //! context than the self-test's, a task whose history is incomplete or that an interrupt borrows, a lock in a state that needs
 //! a search, an address that cannot be read, a key that was not counted before at its place.
 //!
-//! So this path has one effect alone, to count a key that the interpreter has counted before (and to open a frame that is
-//! watched for sleeping). It ships no event and counts no loss, and where it does not come to its end it has changed nothing.
+//! So this path counts a key that the interpreter has counted before, or a direct call, and opens a frame where the callback is
+//! watched, and nothing else: it ships no event, and where it does not come to its end it has changed nothing. Should the
+//! interpreter not be there, the invocation is lost, and counted as that.
 
 mod assembler;
 mod body;
@@ -21,12 +23,13 @@ mod tests;
 
 use std::{
     io,
-    mem::{offset_of, size_of},
+    mem::offset_of,
     os::fd::{OwnedFd, RawFd},
 };
 
 use vfs_audit_common::{
-    Control, ENABLED_FAST, HOOK_PLACES_LEN, HookPlace, HookPlan, KernelOffsets, Loss, TASK_SLOTS, TaskLocks, WATCH_EXIT,
+    Control, ENABLED_FAST, HOOK_PLACES_LEN, HookPlace, HookPlan, KernelOffsets, Loss, SPREAD, TASK_SLOTS, TaskLocks,
+    WATCH_EXIT,
 };
 
 use self::{
@@ -46,8 +49,6 @@ const INTERPRETER_OF_BOTH: &str = "INTERPRETER_OF_BOTH";
 const EXIT_OF_BOTH: &str = "EXIT_OF_BOTH";
 /// Instructions after which no further plan is compiled: jumps reach 32,767 of them.
 const INSTRUCTIONS_MAX: usize = 30_000;
-/// What spreads an address over the upper bits, see `place` in the eBPF programs.
-const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Where the program keeps what it knows of the invocation: bytes below the frame pointer, 8 each.
 mod local {
@@ -311,15 +312,20 @@ fn spread(asm: &mut Assembler, places: usize) {
     asm.alu_by(Alu::ShiftRight, Reg::R1, 64 - places.trailing_zeros().cast_signed());
 }
 
-/// What every callback needs: R6 = the registers, R7 = the task's table, R8 = the task, R9 = the hook, R1 = the number of its
-/// code; [`local::STACK_POINTER`] and [`local::CALLER`].
-fn prologue(asm: &mut Assembler, ground: &Ground<'_>, slow: Label, out: Label) {
+/// Leaves the fast path while it is not to be used; R6 = the context.
+fn unless_allowed(asm: &mut Assembler, ground: &Ground<'_>, slow: Label) {
     asm.map_value(Reg::R1, ground.control, offset_of!(Control, enabled));
     asm.load(Width::Double, Reg::R1, Reg::R1, 0);
     asm.jump_if_value(Reg::R1, If::NotEqual, i32::from(ENABLED_FAST), slow);
+}
+
+/// What every callback needs: R6 = the registers, R7 = the task's table, R8 = the task, R9 = the hook, R1 = the number of its
+/// code; [`local::STACK_POINTER`] and [`local::CALLER`].
+fn prologue(asm: &mut Assembler, ground: &Ground<'_>, slow: Label, out: Label) {
+    unless_allowed(asm, ground, slow);
     asm.call(Helper::CurrentTask);
     asm.copy(Reg::R8, Reg::R0);
-    // `task::place`.
+    // `task_place`.
     asm.copy(Reg::R1, Reg::R0);
     asm.alu_by(Alu::ShiftRight, Reg::R1, 6);
     spread(asm, TASK_SLOTS);
@@ -390,9 +396,4 @@ fn increment(asm: &mut Assembler, map: i32, missing: Label) {
     asm.load(Width::Double, Reg::R1, Reg::R0, 0);
     asm.alu_by(Alu::Add, Reg::R1, 1);
     asm.store(Width::Double, Reg::R0, 0, Reg::R1);
-}
-
-/// Byte offset of a held lock's place in the table, given its number in R1, which then is that offset.
-fn held_lock_offset(asm: &mut Assembler) {
-    asm.alu_by(Alu::Mul, Reg::R1, small(size_of::<vfs_audit_common::HeldLock>()));
 }

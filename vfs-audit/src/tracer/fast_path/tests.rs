@@ -6,17 +6,16 @@ use std::{
 };
 
 use vfs_audit_common::{
-    COUNTED_KEY_READY, COUNTED_PLACES, Control, CountedKey, CountedPlace, FLAG_AND_MASK, FLAG_ATOMIC,
-    FLAG_IN_INTERRUPT, FLAG_IS_DIRECTORY, FLAG_MEMBER_EQUALS, FLAG_MEMBER_MASK, FLAG_ON_STACK, FLAG_PRESENT,
-    FLAG_ROLES_DIFFER, FROM_ROLE, FlagReader, HeldLock, HookPlan, KEY_SPREAD, LOCK_FOLIO, LOCK_MUTEX, LOCK_RWSEM,
-    LOCK_SPIN, LOCK_UNTRACKED, ObservationKey, RoleReader, SLOT_TRACKED_EXCLUSIVE, SLOT_TRACKED_NONE,
-    SLOT_TRACKED_SHARED, SLOT_UNTRACKED, SLOT_WORD_FREE, SLOT_WORD_OTHER, SLOT_WORD_READERS, SLOT_WORD_SELF,
-    SLOT_WORD_TAKEN, SLOTS_MAX, SlotReader, TaskLocks, WATCH_ACQUIRE, WATCH_EXIT, WATCH_SLEEP, WatchFrame, WatchReader,
-    hook_place,
+    COUNTED_KEY_READY, Control, CountedKey, CountedPlace, FLAG_AND_MASK, FLAG_ATOMIC, FLAG_IN_INTERRUPT,
+    FLAG_IS_DIRECTORY, FLAG_MEMBER_EQUALS, FLAG_MEMBER_MASK, FLAG_ON_STACK, FLAG_PRESENT, FLAG_ROLES_DIFFER, FROM_ROLE,
+    FlagReader, HeldLock, HookPlan, LOCK_FOLIO, LOCK_MUTEX, LOCK_RWSEM, LOCK_SPIN, LOCK_UNTRACKED, ObservationKey,
+    RoleReader, SLOT_TRACKED_EXCLUSIVE, SLOT_TRACKED_NONE, SLOT_TRACKED_SHARED, SLOT_UNTRACKED, SLOT_WORD_FREE,
+    SLOT_WORD_OTHER, SLOT_WORD_READERS, SLOT_WORD_SELF, SLOT_WORD_TAKEN, SLOTS_MAX, SlotReader, TaskLocks,
+    WATCH_ACQUIRE, WATCH_EXIT, WATCH_SLEEP, WatchFrame, WatchReader, hook_place, key_place, lock_place,
 };
 
 use super::{
-    Kind, SPREAD, Shape, assemble, interrupt,
+    Kind, Shape, assemble, interrupt,
     machine::{
         CALLER, CONTROL, COUNTED, DIRECT, EXIT, End, FUNCTION, HOOK, INODE, INTERPRETER, IS_RETURN, Machine,
         OTHER_INODE, PER_CPU, PER_CPU_OFFSETS, PLACES, REGISTERS, STACK, STACK_POINTER, SUPERBLOCK, TABLE, TASK, TGID,
@@ -24,15 +23,9 @@ use super::{
     },
 };
 
-fn key_place(key: &ObservationKey) -> u64 {
-    let first = u64::from(key.hook) | u64::from(key.history_complete) << 16 | u64::from(key.flags) << 32;
-    let folded = key.caller
-        ^ key.table << 20
-        ^ key.sb >> 6
-        ^ u64::from_ne_bytes(key.slots).wrapping_mul(KEY_SPREAD[0])
-        ^ first.wrapping_mul(KEY_SPREAD[1]);
-    let place = folded.wrapping_mul(SPREAD) >> (64 - COUNTED_PLACES.trailing_zeros());
-    base(COUNTED) + place * size_of::<CountedPlace>() as u64
+/// Where the keys of the place of `key` are.
+fn at_place(key: &ObservationKey) -> u64 {
+    base(COUNTED) + u64::from(key_place(key)) * size_of::<CountedPlace>() as u64
 }
 
 /// An inode's op whose first argument it is, with its table and superblock.
@@ -110,7 +103,7 @@ fn kernel(known: &ObservationKey, way: usize) -> Machine {
     m.put(STACK_POINTER, CALLER);
     m.put(INODE + 32, TABLE);
     m.put(INODE + 40, SUPERBLOCK);
-    let entry = key_place(known) + (way * size_of::<CountedKey>()) as u64;
+    let entry = at_place(known) + (way * size_of::<CountedKey>()) as u64;
     m.put(entry + offset_of!(CountedKey, state) as u64, COUNTED_KEY_READY);
     let words = [
         u64::from(known.hook) | u64::from(known.history_complete) << 16 | u64::from(known.flags) << 32,
@@ -126,7 +119,7 @@ fn kernel(known: &ObservationKey, way: usize) -> Machine {
 }
 
 fn count(m: &Machine, key: &ObservationKey, way: usize) -> u64 {
-    m.get(key_place(key) + (way * size_of::<CountedKey>() + offset_of!(CountedKey, count)) as u64)
+    m.get(at_place(key) + (way * size_of::<CountedKey>() + offset_of!(CountedKey, count)) as u64)
 }
 
 /// Runs `plan` where `known` was counted before; says whether it was counted once more, or left to the interpreter.
@@ -141,7 +134,7 @@ fn is_counted(plan: &HookPlan, known: &ObservationKey, prepare: impl FnOnce(&mut
 }
 
 fn note_exclusive(m: &mut Machine) {
-    let place = ((INODE + 128) >> 3).wrapping_mul(SPREAD) >> 60;
+    let place = u64::from(lock_place(INODE + 128));
     let at = of_task(offset_of!(TaskLocks, exclusive)) + place * size_of::<HeldLock>() as u64;
     m.put(at, INODE + 128);
 }
@@ -172,7 +165,7 @@ fn a_key_that_was_not_counted_before_is_left() {
     for other in others {
         // At the place of the key that is read, or it would not be looked at.
         let mut m = kernel(&other, 0);
-        let (from, to) = (key_place(&other), key_place(&key()));
+        let (from, to) = (at_place(&other), at_place(&key()));
         for word in 0..7 {
             let value = m.get(from + 8 * word);
             m.put(to + 8 * word, value);
