@@ -35,13 +35,13 @@ pub use plan::{
     FLAG_IN_SYSCALL, FLAG_IS_DIRECTORY, FLAG_MEMBER_EQUALS, FLAG_MEMBER_MASK, FLAG_ON_STACK, FLAG_ORDER, FLAG_PENDING,
     FLAG_PRESENT, FLAG_RESULT_EQUALS, FLAG_RESULT_ERROR_POINTER, FLAG_RESULT_MASK, FLAG_RESULT_NEGATIVE,
     FLAG_ROLES_DIFFER, FLAG_SLEPT, FLAG_VMA_LOCKED, FLAG_WITHIN, FROM_CONSTANT, FROM_ROLE, FlagReader, HookPlace,
-    HookPlan, LOCK_BUFFER, LOCK_FOLIO, LOCK_MUTEX, LOCK_PAGE, LOCK_RCU, LOCK_RWSEM, LOCK_SPIN, LOCK_UNTRACKED,
-    OrderReader, RoleReader, SlotReader, UNLOCKING_BITS, WATCH_ACQUIRE, WATCH_EXIT, WATCH_FRAME, WATCH_NONE,
-    WATCH_RELEASE, WATCH_SLEEP, WATCH_STRAY, WATCH_UNLOCK, WatchReader,
+    HookPlaces, HookPlan, LOCK_BUFFER, LOCK_FOLIO, LOCK_MUTEX, LOCK_PAGE, LOCK_RCU, LOCK_RWSEM, LOCK_SPIN,
+    LOCK_UNTRACKED, OrderReader, RoleReader, SlotReader, UNLOCKING_BITS, WATCH_ACQUIRE, WATCH_EXIT, WATCH_FRAME,
+    WATCH_NONE, WATCH_RELEASE, WATCH_SLEEP, WATCH_STRAY, WATCH_UNLOCK, WatchReader,
 };
 
 /// Version of this layout; the daemon refuses an eBPF object that carries another.
-pub const WIRE_VERSION: u32 = 4;
+pub const WIRE_VERSION: u32 = 5;
 /// Helper number that stands for the kernel function `bpf_rdonly_cast` until the loader puts that function's number in its
 /// place; no kernel has so many helpers.
 pub const CAST_CALL: i32 = 0x7ff1;
@@ -98,8 +98,8 @@ pub const TASKS_ASIDE_MAX: usize = 8_192;
 pub const KEYS_MAX: usize = 16_384;
 /// Places of keys that are counted the quick way on one CPU, a power of two.
 pub const COUNTED_PLACES: usize = 2_048;
-/// What spreads lock slots, and the first word of a key, over the bits of which its place is made: odd numbers.
-pub const KEY_SPREAD: [u64; 2] = [0xd6e8_feb8_6659_fd93, 0xa076_1d64_78bd_642f];
+/// What spreads lock slots, and the first word of a key, over the bits of which its place is made: an odd number.
+pub const KEY_SPREAD: u64 = 0xd6e8_feb8_6659_fd93;
 /// Keys that have room at one place; more are counted in the table of all keys.
 pub const COUNTED_WAYS: usize = 2;
 /// Bytes of the ring buffer of first-sight events.

@@ -58,7 +58,7 @@ impl Loss {
 }
 
 /// Number of health figures.
-pub const STATS_LEN: usize = 5;
+pub const STATS_LEN: usize = 6;
 
 /// A health figure of the tracer; the value indexes the map of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -74,10 +74,18 @@ pub enum Stat {
     InInterrupt = 3,
     /// Invocations by user tasks whose lock history is incomplete: a system call will mend it.
     IncompleteUser = 4,
+    /// Pages and folios whose unlocking was waited for.
+    UnlockingAwaited = 5,
 }
 
 impl Stat {
     /// Every figure, in the order of its counter.
-    pub const ALL: [Self; STATS_LEN] =
-        [Self::IncompleteHistory, Self::SiteUnknown, Self::ReleaseMissed, Self::InInterrupt, Self::IncompleteUser];
+    pub const ALL: [Self; STATS_LEN] = [
+        Self::IncompleteHistory,
+        Self::SiteUnknown,
+        Self::ReleaseMissed,
+        Self::InInterrupt,
+        Self::IncompleteUser,
+        Self::UnlockingAwaited,
+    ];
 }

@@ -37,10 +37,7 @@ pub const fn lock_place(instance: u64) -> u32 {
 pub const fn key_place(key: &ObservationKey) -> u32 {
     let first =
         key.hook as u64 | (key.history_complete as u64) << 16 | (key.point as u64) << 24 | (key.flags as u64) << 32;
-    let folded = key.caller
-        ^ key.table << 20
-        ^ key.sb >> 6
-        ^ u64::from_ne_bytes(key.slots).wrapping_mul(KEY_SPREAD[0])
-        ^ first.wrapping_mul(KEY_SPREAD[1]);
+    let folded =
+        key.caller ^ key.table << 20 ^ key.sb ^ (u64::from_ne_bytes(key.slots) ^ first).wrapping_mul(KEY_SPREAD);
     place(folded, COUNTED_PLACES)
 }

@@ -3,8 +3,8 @@
 //! A plan says where a fact lies, never what it should be.
 
 use crate::{
-    CONSTANTS_MAX, EXIT_SLOTS_MAX, FLAGS_MAX, ORDERS_MAX, ROLE_STEPS_MAX, ROLES_MAX, SLOT_OFFSETS_MAX, SLOTS_MAX,
-    WATCH_OBJECTS_MAX,
+    CONSTANTS_MAX, EXIT_SLOTS_MAX, FLAGS_MAX, HOOK_PLACES_LEN, ORDERS_MAX, ROLE_STEPS_MAX, ROLES_MAX, SLOT_OFFSETS_MAX,
+    SLOTS_MAX, WATCH_OBJECTS_MAX,
 };
 
 /// Lock kind of a slot: `struct rw_semaphore` (count, owner).
@@ -99,6 +99,9 @@ pub const ARGUMENT_RESULT: u8 = 6;
 pub const FROM_ROLE: u8 = 0x80;
 /// Marks a role source that is one of the plan's constants.
 pub const FROM_CONSTANT: u8 = 0x40;
+
+/// All hooks that are found by their function's address, each at its place.
+pub type HookPlaces = [HookPlace; HOOK_PLACES_LEN];
 
 /// A hook found by its function's address.
 #[repr(C)]
@@ -223,8 +226,10 @@ pub struct HookPlan {
     pub syscall_flag: u8,
     /// One more than the number of the flag that asks what the task is within; 0 = none.
     pub within_flag: u8,
+    /// One more than the number of the flag that asks for the lock of an area; 0 = none.
+    pub area_flag: u8,
     /// Always zero.
-    pub pad: [u16; 2],
+    pub pad: [u8; 3],
     /// Whether the object is its own table (a buffer head with its `b_end_io`): keys then name no table, since each object
     /// would have keys of its own.
     pub is_own_table: u16,

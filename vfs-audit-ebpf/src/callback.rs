@@ -11,8 +11,8 @@ use aya_ebpf::{
     programs::{FEntryContext, FExitContext, ProbeContext, RetProbeContext},
 };
 use vfs_audit_common::{
-    COUNTED_KEY_READY, COUNTED_WAYS, Control, CountedKey, FLAGS_MAX, HookPlan, Loss, ObservationKey, ROLES_MAX,
-    SLOTS_MAX, Stat, TaskLocks, WATCH_NONE, hook_place, key_place,
+    COUNTED_KEY_READY, COUNTED_WAYS, Control, CountedKey, FLAGS_MAX, HOOK_PLACES_LEN, HookPlan, Loss, ObservationKey,
+    ROLES_MAX, SLOTS_MAX, Stat, TaskLocks, WATCH_NONE, hook_place, key_place,
 };
 
 use crate::{
@@ -21,7 +21,7 @@ use crate::{
     facts::{self, Args},
     lockdep,
     maps::{COUNTED, COUNTS, DIRECT, HOOK_PLACES, HOOKS, PLANS, THROUGH_TABLE, count, enabled, lose},
-    memory::{exchange, fast_u64},
+    memory::{add_one, exchange, fast_u64},
     task, watch,
 };
 
@@ -39,8 +39,8 @@ struct Invocation {
 #[inline(always)]
 pub(crate) fn count_in_table(key: &ObservationKey) -> bool {
     if let Some(counter) = COUNTS.get_ptr_mut(key) {
-        // SAFETY: a per-CPU map value, ours alone on this CPU.
-        unsafe { *counter += 1 };
+        // SAFETY: a live map value.
+        unsafe { add_one(counter) };
         return false;
     }
     if COUNTS.insert(key, 1, BPF_NOEXIST.into()).is_ok() {
@@ -48,8 +48,8 @@ pub(crate) fn count_in_table(key: &ObservationKey) -> bool {
     }
     // Another CPU may have been first; else there is no room.
     match COUNTS.get_ptr_mut(key) {
-        // SAFETY: a per-CPU map value, ours alone on this CPU.
-        Some(counter) => unsafe { *counter += 1 },
+        // SAFETY: a live map value.
+        Some(counter) => unsafe { add_one(counter) },
         None => lose(Loss::KeyTableFull),
     }
     false
@@ -133,7 +133,8 @@ unsafe fn read(
 ) -> ObservationKey {
     // SAFETY: by the caller.
     unsafe {
-        let sb = facts::object(plan, &plan.sb, &seen.args, locks);
+        // Verifier: none is a number as any other, or what follows would be followed for both.
+        let sb = facts::blur(locks, facts::object(plan, &plan.sb, &seen.args, locks));
         ObservationKey {
             hook: seen.hook as u16,
             flags: facts::flags::<FLAGS_MAX>(plan, &seen.args, locks, context, sb),
@@ -164,7 +165,8 @@ fn observe<C: EbpfContext>(ctx: &C, seen: &Invocation, (control, task, locks): W
     // SAFETY: a live map value of the current task.
     let table = unsafe {
         facts::roles::<ROLES_MAX>(plan, &seen.args, locks, false);
-        facts::object(plan, &plan.table, &seen.args, locks)
+        // Verifier: as in `read`.
+        facts::blur(locks, facts::object(plan, &plan.table, &seen.args, locks))
     };
     if !facts::is_in_table(plan, table) {
         return bump(&DIRECT, seen.hook);
@@ -213,7 +215,9 @@ fn observe<C: EbpfContext>(ctx: &C, seen: &Invocation, (control, task, locks): W
 /// The hook number of `function`, where the daemon found room for it at its one place.
 #[inline(always)]
 fn hook_at_place(function: u64) -> Option<u32> {
-    HOOK_PLACES.get(hook_place(function)).filter(|place| place.function == function).map(|place| place.hook)
+    // Verifier: masked, so that the access is provably inside.
+    let place = &HOOK_PLACES.get(0)?[hook_place(function) as usize & (HOOK_PLACES_LEN - 1)];
+    (place.function == function).then_some(place.hook)
 }
 
 /// The hook number of a kprobe or kretprobe: by the function's address where the daemon found room for it, else by the cookie,

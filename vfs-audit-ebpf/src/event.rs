@@ -72,10 +72,9 @@ unsafe fn fill<C: EbpfContext>(ctx: &C, event: *mut Event, kind: u32, key: &Obse
         (*event).tgid = (ids >> 32) as u32;
         bpf_get_current_comm((&raw mut (*event).comm).cast(), NAME_BYTES as u32);
         names(event, key.sb);
-        held::empty_released(locks, task);
         (*event).held_len = (*locks).held_len;
         copy(&raw mut (*event).held, &raw const (*locks).held);
-        copy(&raw mut (*event).exclusive, &raw const (*locks).exclusive);
+        held::copy_exclusive(locks, task, event);
         let bytes = (8 * STACK_DEPTH_MAX) as u32;
         (*event).stack_bytes = bpf_get_stack(ctx.as_ptr(), (&raw mut (*event).stack).cast(), bytes, 0) as i32;
     }

@@ -5,7 +5,7 @@ use vfs_audit_common::{
     ARGUMENT_RESULT, Control, ERRORS_FROM, EXIT_SLOTS_MAX, FLAG_CALLED, FLAG_HAPPENED, FLAG_ORDER, FLAG_PENDING,
     FLAG_RESULT_EQUALS, FLAG_RESULT_ERROR_POINTER, FLAG_RESULT_MASK, FLAG_RESULT_NEGATIVE, FLAG_SLEPT, FLAGS_MAX,
     FlagReader, HookPlan, LOCK_MUTEX, LOCK_RWSEM, Loss, ObservationKey, Pending, ROLES_MAX, SLOT_WORD_FREE,
-    SLOT_WORD_SELF, SLOT_WORD_TAKEN, SLOT_WORD_UNREAD, TaskLocks, WATCH_OBJECTS_MAX, WatchFrame,
+    SLOT_WORD_SELF, SLOT_WORD_TAKEN, SLOT_WORD_UNREAD, Stat, TaskLocks, WATCH_OBJECTS_MAX, WatchFrame,
 };
 
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
     event,
     facts::{self, Args, NO, Surroundings, UNREAD, YES},
     lockdep,
-    maps::{PENDING, PLANS, lose, offset},
+    maps::{PENDING, PLANS, count, lose, offset},
     memory::fast_u64,
     words,
 };
@@ -153,8 +153,8 @@ unsafe fn slots(plan: &HookPlan, locks: *mut TaskLocks, context: &Context) -> u6
             break;
         }
         // SAFETY: by the caller; the index is below the array's size.
-        let state = unsafe { facts::slot(&plan.exit_slots[index], locks, context, index) };
-        states |= u64::from(state) << (8 * index);
+        let state = unsafe { facts::blur(locks, facts::slot(&plan.exit_slots[index], locks, context, index).into()) };
+        states |= (state & 0xff) << (8 * index);
     }
     states
 }
@@ -174,8 +174,9 @@ unsafe fn await_unlocking(key: &ObservationKey, locks: *mut TaskLocks) {
         let mapping = fast_u64(folio + u64::from(offset!(folio_mapping)));
         let pending = Pending { key: *key, time_ns: bpf_ktime_get_ns(), mapping };
         if PENDING.insert(folio, pending, BPF_ANY.into()).is_err() {
-            lose(Loss::PendingFull);
+            return lose(Loss::PendingFull);
         }
+        count(Stat::UnlockingAwaited);
     }
 }
 

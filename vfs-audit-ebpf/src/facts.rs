@@ -34,6 +34,10 @@ const ON_STACK: u64 = 4;
 const IN_SYSCALL: u64 = 8;
 /// Of the surroundings: within a callback that is asked for.
 const WITHIN: u64 = 16;
+/// Of the surroundings: the area that is asked for is locked.
+const AREA_LOCKED: u64 = 32;
+/// Of the surroundings: there is no area.
+const AREA_UNREAD: u64 = 64;
 /// A flag's value: could not be read.
 pub(crate) const UNREAD: u64 = 1 << 16;
 
@@ -165,7 +169,7 @@ unsafe fn vma_locked(reader: &FlagReader, locks: *const TaskLocks) -> u64 {
             return yes_if(word & COUNT > 1);
         }
         let lock = word + reader.value;
-        if held::is_shared(locks, lock) {
+        if held::position(locks, lock).is_some() {
             return YES;
         }
         yes_if((*locks).history_complete == 0 && fast_u64(lock) >> 8 != 0)
@@ -194,7 +198,8 @@ pub(crate) unsafe fn flag(reader: &FlagReader, args: &Args, locks: *mut TaskLock
             FLAG_ON_STACK => yes_if(around.bits & ON_STACK != 0),
             FLAG_IN_SYSCALL => yes_if(around.bits & IN_SYSCALL != 0),
             FLAG_WITHIN => yes_if(around.bits & WITHIN != 0),
-            FLAG_VMA_LOCKED => vma_locked(reader, locks),
+            FLAG_VMA_LOCKED if around.bits & AREA_UNREAD != 0 => UNREAD,
+            FLAG_VMA_LOCKED => yes_if(around.bits & AREA_LOCKED != 0),
             FLAG_IN_RCU_WALK => yes_if(context::is_in_rcu_walk(reader, around.context.task)),
             _ => UNREAD,
         }
@@ -244,6 +249,14 @@ unsafe fn surroundings(plan: &HookPlan, locks: *mut TaskLocks, context: &Context
         {
             bits |= WITHIN;
         }
+        bits = blur(locks, bits);
+        if plan.area_flag != 0 {
+            bits |= match vma_locked(reader(plan.area_flag), locks) {
+                UNREAD => AREA_UNREAD,
+                NO => 0,
+                _ => AREA_LOCKED,
+            };
+        }
         blur(locks, bits)
     }
 }
@@ -282,18 +295,22 @@ unsafe fn tracked(locks: *mut TaskLocks, address: u64, word: u8) -> u8 {
     unsafe {
         if word == SLOT_WORD_SELF {
             // Of exclusive holdings the table has the beginning only.
-            if held::was_acquired_exclusively(locks, address) {
+            return if held::was_acquired_exclusively(locks, address) {
                 SLOT_TRACKED_EXCLUSIVE
             } else if (*locks).exclusive_dropped != 0 {
                 SLOT_UNTRACKED
             } else {
                 SLOT_TRACKED_NONE
-            }
-        } else if held::is_shared(locks, address) {
-            SLOT_TRACKED_SHARED
-        } else {
-            SLOT_TRACKED_NONE
+            };
         }
+        let Some(place) = held::position(locks, address) else { return SLOT_TRACKED_NONE };
+        if word == SLOT_WORD_FREE {
+            // A release was missed: the word is right, and the rest of the table is in doubt until the task is next
+            // seen to hold no lock.
+            count(Stat::ReleaseMissed);
+            held::forget(locks, place);
+        }
+        SLOT_TRACKED_SHARED
     }
 }
 
@@ -338,14 +355,9 @@ unsafe fn witnesses(reader: &SlotReader, locks: *mut TaskLocks, context: &Contex
         if reader.kind != LOCK_RWSEM && reader.kind != LOCK_MUTEX {
             return word | SLOT_UNTRACKED;
         }
-        let tracked = tracked(locks, address, word);
-        if word == SLOT_WORD_FREE && tracked == SLOT_TRACKED_SHARED {
-            // A release was missed: the word is right, and the rest of the table is in doubt until the task is next
-            // seen to hold no lock.
-            count(Stat::ReleaseMissed);
-            held::forget(locks, address);
-        }
-        word | tracked
+        // Verifier: or the search would be followed once for everything that the word may say.
+        let word = blur(locks, word.into()) as u8;
+        word | tracked(locks, address, word)
     }
 }
 
@@ -361,8 +373,8 @@ pub(crate) unsafe fn slots<const MOST: usize>(plan: &HookPlan, locks: *mut TaskL
             break;
         }
         // SAFETY: by the caller; the index is below the array's size.
-        let state = unsafe { slot(&plan.slots[index], locks, context, index) };
-        states |= u64::from(state) << (8 * index);
+        let state = unsafe { blur(locks, slot(&plan.slots[index], locks, context, index).into()) };
+        states |= (state & 0xff) << (8 * index);
     }
     states
 }

@@ -3,7 +3,7 @@
 use aya_ebpf::{
     EbpfContext,
     bindings::pt_regs,
-    helpers::generated::{bpf_get_attach_cookie, bpf_get_func_ip},
+    helpers::generated::bpf_get_attach_cookie,
     macros::{fentry, kprobe},
     programs::{FEntryContext, ProbeContext},
 };
@@ -12,7 +12,7 @@ use vfs_audit_common::{ORDERS_MAX, TaskLocks, UNLOCKING_BITS, WATCH_EXIT, WATCH_
 use crate::{
     context,
     exit::ORDERS_SHIFT,
-    maps::{FUNCTION_BITS, PLANS, enabled, offset},
+    maps::{PLANS, enabled, offset},
     memory::fast_u64,
     task,
 };
@@ -132,7 +132,7 @@ pub(crate) fn function_called(ctx: ProbeContext) -> u32 {
     0
 }
 
-/// The same by fentry: where there are no kprobes.
+/// The same by fentry, with the same cookie.
 #[fentry(function = "folio_unlock")]
 pub(crate) fn function_called_fentry(ctx: FEntryContext) -> i32 {
     if enabled().is_none() {
@@ -146,9 +146,9 @@ pub(crate) fn function_called_fentry(ctx: FEntryContext) -> i32 {
         if (*locks).watched_len == 0 || context::is_on_another_stack(here, locks) {
             return 0;
         }
-        let Some(bit) = FUNCTION_BITS.get(&bpf_get_func_ip(ctx.as_ptr())) else { return 0 };
+        let bit = bpf_get_attach_cookie(ctx.as_ptr()) & 63;
         let object: u64 = ctx.arg(0);
-        mark(locks, 1 << (*bit & 63), crate::facts::blur(locks, object), task);
+        mark(locks, 1 << bit, crate::facts::blur(locks, object), task);
     }
     0
 }

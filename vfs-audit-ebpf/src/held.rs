@@ -4,9 +4,10 @@
 //! noted, at a place that the lock's address gives: its own word says whether the task still has it, which saves a probe on
 //! every release and a search on every acquisition.
 
-use vfs_audit_common::{HELD_LOCKS_MAX, HeldLock, Loss, ModeBits, OWNER_FLAGS, Stat, TaskLocks, lock_place};
+use vfs_audit_common::{Event, HELD_LOCKS_MAX, HeldLock, Loss, ModeBits, OWNER_FLAGS, Stat, TaskLocks, lock_place};
 
 use crate::{
+    facts,
     maps::{count, lose},
     memory::fast_u64,
     words,
@@ -98,12 +99,33 @@ pub(crate) fn empty_released(locks: *mut TaskLocks, task: u64) -> u32 {
     holds
 }
 
-/// Finds `instance` among the shared holdings, newest first.
+/// Copies the exclusive holdings that go on to `to`; the task's table stays as it is: whoever sleeps, or is interrupted, on
+/// its way to a lock has noted the acquisition already.
+#[inline(never)]
+pub(crate) fn copy_exclusive(locks: *const TaskLocks, task: u64, to: *mut Event) -> u32 {
+    for index in 0..HELD_LOCKS_MAX {
+        // SAFETY: every caller passes a live map value and a reserved record; the index is below the size of both arrays.
+        unsafe {
+            let entry = &raw const (*locks).exclusive[index];
+            let place = &raw mut (*to).exclusive[index];
+            (*place).instance = (*entry).instance;
+            if !goes_on(entry, task) {
+                (*place).instance = 0;
+            }
+            (*place).acquire_site = (*entry).acquire_site;
+            (*place).mode = (*entry).mode;
+            (*place).pad = 0;
+        }
+    }
+    0
+}
+
+/// Finds `instance` among the shared holdings, newest first: its index.
 ///
 /// # Safety
 /// `locks` is a live map value.
 #[inline(always)]
-unsafe fn position(locks: *const TaskLocks, instance: u64) -> Option<usize> {
+pub(crate) unsafe fn position(locks: *const TaskLocks, instance: u64) -> Option<usize> {
     for back in 0..HELD_LOCKS_MAX {
         // Verifier: read anew each time, or the compiler counts down from the smaller of both bounds, a loop whose end 6.1
         // cannot see.
@@ -124,15 +146,17 @@ unsafe fn position(locks: *const TaskLocks, instance: u64) -> Option<usize> {
 /// Drops the shared holdings of locks that have no reader, by their words; returns how many are left.
 #[inline(never)]
 fn drop_free(locks: *mut TaskLocks) -> u32 {
-    let mut kept = 0usize;
+    let mut kept = 0u64;
     for index in 0..HELD_LOCKS_MAX {
         // SAFETY: every caller passes a live map value; indices are masked below the table's size.
         unsafe {
+            // Verifier: or every number of what was kept would be followed apart.
+            kept = facts::blur(locks, kept);
             let entry = &raw const (*locks).held[index];
             if !words::has_readers(fast_u64((*entry).instance)) {
                 continue;
             }
-            let place = &raw mut (*locks).held[kept & MASK];
+            let place = &raw mut (*locks).held[kept as usize & MASK];
             (*place).instance = (*entry).instance;
             (*place).acquire_site = (*entry).acquire_site;
             (*place).mode = (*entry).mode;
@@ -181,9 +205,24 @@ pub(crate) unsafe fn acquire_shared(locks: *mut TaskLocks, instance: u64, site: 
 /// `locks` is a live map value.
 #[inline(always)]
 pub(crate) unsafe fn release(locks: *mut TaskLocks, instance: u64) {
+    // SAFETY: by the caller's contract.
+    unsafe {
+        if let Some(index) = position(locks, instance) {
+            remove(locks, index);
+        }
+    }
+}
+
+/// Removes the shared holding at `index`, of which there is one.
+///
+/// # Safety
+/// `locks` is a live map value.
+#[inline(always)]
+unsafe fn remove(locks: *mut TaskLocks, index: usize) {
     // SAFETY: by the caller's contract; indices are masked below the table's size.
     unsafe {
-        let Some(index) = position(locks, instance) else { return };
+        // Verifier: one way on, wherever it was found.
+        let index = facts::blur(locks, index as u64) as usize & MASK;
         let last = ((*locks).held_len as usize - 1) & MASK;
         if index != last {
             // Field by field: a whole copy would be a loop over bytes.
@@ -197,25 +236,15 @@ pub(crate) unsafe fn release(locks: *mut TaskLocks, instance: u64) {
     }
 }
 
-/// Drops `instance`, and with it the task's claim to a complete history.
+/// Drops the shared holding at `index`, and with it the task's claim to a complete history.
 ///
 /// # Safety
 /// `locks` is a live map value.
 #[inline(always)]
-pub(crate) unsafe fn forget(locks: *mut TaskLocks, instance: u64) {
+pub(crate) unsafe fn forget(locks: *mut TaskLocks, index: usize) {
     // SAFETY: by the caller's contract.
     unsafe {
         (*locks).history_complete = 0;
-        release(locks, instance);
+        remove(locks, index);
     }
-}
-
-/// Whether the table has `instance` as held shared.
-///
-/// # Safety
-/// `locks` is a live map value.
-#[inline(always)]
-pub(crate) unsafe fn is_shared(locks: *const TaskLocks, instance: u64) -> bool {
-    // SAFETY: by the caller's contract.
-    unsafe { position(locks, instance).is_some() }
 }

@@ -18,8 +18,10 @@ use crate::{
     task, watch,
 };
 
-/// Words above the arguments at which that return address can stand.
-const PLACES: core::ops::RangeInclusive<u64> = 1..=3;
+/// Words above the first argument's copy at which the return address into the traced function mostly stands …
+const PLACE: u64 = 1;
+/// … and else can.
+const OTHER_PLACES: core::ops::RangeInclusive<u64> = 2..=3;
 
 /// Who called the traced primitive.
 ///
@@ -39,11 +41,15 @@ pub(crate) fn caller<C: EbpfContext>(ctx: &C) -> u64 {
 pub(crate) fn return_address_at<C: EbpfContext>(ctx: &C) -> u64 {
     // SAFETY: the helper takes the context only.
     let ip = unsafe { bpf_get_func_ip(ctx.as_ptr()) };
-    for place in PLACES {
-        // The context is the copy of the arguments; its first word is an argument.
-        let at = ctx.as_ptr() as u64 + 8 + 8 * place;
-        if fast_u64(at).wrapping_sub(ip) <= PROLOGUE_BYTES {
-            return at + 8;
+    // The context is the copy of the arguments; its first word is an argument.
+    let at = |place: u64| ctx.as_ptr() as u64 + 8 + 8 * place;
+    let is_it = |place: u64| fast_u64(at(place)).wrapping_sub(ip) <= PROLOGUE_BYTES;
+    if is_it(PLACE) {
+        return at(PLACE) + 8;
+    }
+    for place in OTHER_PLACES {
+        if is_it(place) {
+            return at(place) + 8;
         }
     }
     count(Stat::SiteUnknown);

@@ -3,38 +3,43 @@
 use aya_ebpf::{
     bindings::BPF_F_MMAPABLE,
     macros::map,
-    maps::{Array, HashMap, PerCpuArray, PerCpuHashMap, RingBuf},
+    maps::{Array, HashMap, PerCpuArray, Queue, RingBuf},
 };
 use vfs_audit_common::{
-    COUNTED_PLACES, ContextBase, Control, CountedPlace, EVENT_RING_BYTES, FUNCTIONS_MAX, HOOK_PLACES_LEN, HOOKS_MAX,
-    HookPlace, HookPlan, KEYS_MAX, KernelOffsets, LOSS_CAUSES, LockdepOffsets, Loss, ObservationKey, PEEK_BYTES,
-    PENDING_MAX, Pending, STATS_LEN, Stat, TASK_SLOTS, TASKS_ASIDE_MAX, TaskLocks, WIRE_VERSION,
+    COUNTED_PLACES, ContextBase, Control, CountedPlace, EVENT_RING_BYTES, HOOKS_MAX, HookPlaces, HookPlan, KEYS_MAX,
+    KernelOffsets, LOSS_CAUSES, LockdepOffsets, Loss, ObservationKey, PEEK_BYTES, PENDING_MAX, Pending, STATS_LEN,
+    Stat, TASK_SLOTS, TASKS_ASIDE_MAX, TaskLocks, WIRE_VERSION,
 };
 
-/// Held-lock tables, each at the place that a hash of the task's address says: an array costs a tenth of a hash map.
+/// Held-lock tables, each at the place that a hash of the task's address says: an array costs a tenth of a hash map. Behind these
+/// stand the tables of tasks whose place is taken.
+///
+/// Verifier: all in one map, or every program that works on one would be proved once for each map that it may come from.
 #[map]
-pub(crate) static TASKS: Array<TaskLocks> = Array::with_max_entries(TASK_SLOTS as u32, 0);
+pub(crate) static TASKS: Array<TaskLocks> = Array::with_max_entries((TASK_SLOTS + TASKS_ASIDE_MAX) as u32, 0);
 /// Which task has a place of [`TASKS`].
 #[map]
 pub(crate) static PLACES: HashMap<u32, u64> = HashMap::with_max_entries(TASK_SLOTS as u32, 0);
-/// Held-lock tables of tasks whose place is taken, by the task's address.
+/// Where in [`TASKS`] the table of a task stands whose place is taken, by the task's address.
 #[map]
-pub(crate) static TASKS_ASIDE: HashMap<u64, TaskLocks> = HashMap::with_max_entries(TASKS_ASIDE_MAX as u32, 0);
+pub(crate) static TASKS_ASIDE: HashMap<u64, u32> = HashMap::with_max_entries(TASKS_ASIDE_MAX as u32, 0);
+/// What is free of the places behind those that the hash says; the daemon puts all of them here.
+#[map]
+pub(crate) static ASIDE_FREE: Queue<u32> = Queue::with_max_entries(TASKS_ASIDE_MAX as u32, 0);
 /// Plan by hook number.
 #[map]
 pub(crate) static PLANS: Array<HookPlan> = Array::with_max_entries(HOOKS_MAX as u32, 0);
 /// Hook number by function address: for probes that carry no cookie.
 #[map]
 pub(crate) static HOOKS: HashMap<u64, u32> = HashMap::with_max_entries(HOOKS_MAX as u32, 0);
-/// Bits of the functions whose calls are noted, by address: for probes that carry no cookie.
+/// Hooks by the hash of their function's address, each function at its one place; one value, which programs may name by its
+/// address instead of looking it up.
 #[map]
-pub(crate) static FUNCTION_BITS: HashMap<u64, u32> = HashMap::with_max_entries(FUNCTIONS_MAX as u32, 0);
-/// Hooks by the hash of their function's address, each function at its one place.
+pub(crate) static HOOK_PLACES: Array<HookPlaces> = Array::with_max_entries(1, 0);
+/// Invocations by key, of all CPUs: what is frequent is counted in [`COUNTED`], and a counter of each CPU's for every key would
+/// take the kernel longer to make than all other maps.
 #[map]
-pub(crate) static HOOK_PLACES: Array<HookPlace> = Array::with_max_entries(HOOK_PLACES_LEN as u32, 0);
-/// Invocations by key.
-#[map]
-pub(crate) static COUNTS: PerCpuHashMap<ObservationKey, u64> = PerCpuHashMap::with_max_entries(KEYS_MAX as u32, 0);
+pub(crate) static COUNTS: HashMap<ObservationKey, u64> = HashMap::with_max_entries(KEYS_MAX as u32, 0);
 /// Invocations by key, the quick way: at the place that a hash of the key says.
 #[map]
 pub(crate) static COUNTED: PerCpuArray<CountedPlace> = PerCpuArray::with_max_entries(COUNTED_PLACES as u32, 0);

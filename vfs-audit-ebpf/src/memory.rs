@@ -40,6 +40,23 @@ pub(crate) fn fast_u64(address: u64) -> u64 {
     }
 }
 
+/// Adds one to what all CPUs count.
+///
+/// # Safety
+/// `place` is within a live map value.
+#[inline(always)]
+pub(crate) unsafe fn add_one(place: *mut u64) {
+    // SAFETY: by the caller; nothing else is touched.
+    unsafe {
+        core::arch::asm!(
+            "lock *(u64 *)({place} + 0) += {one}",
+            place = in(reg) place,
+            one = in(reg) 1u64,
+            options(nostack)
+        );
+    }
+}
+
 /// Puts `value` at `place` and returns what was there, in one instruction: this target's `AtomicU64` offers none.
 ///
 /// # Safety

@@ -10,46 +10,12 @@ use aya_ebpf::{
     macros::raw_tracepoint,
     programs::RawTracePointContext,
 };
-use vfs_audit_common::{HeldLock, Loss, Stat, TaskLocks, task_place};
+use vfs_audit_common::{Loss, Stat, TaskLocks, task_place};
 
 use crate::{
     held,
-    maps::{DOUBTED, PLACES, TASKS, TASKS_ASIDE, WAITING, count, lose, offset, tracked_since},
+    maps::{ASIDE_FREE, DOUBTED, PLACES, TASKS, TASKS_ASIDE, WAITING, count, lose, offset, tracked_since},
     memory::read_u64,
-};
-
-const NOT_HELD: HeldLock = HeldLock { instance: 0, acquire_site: 0, mode: 0, pad: 0 };
-static EMPTY: TaskLocks = TaskLocks {
-    task: 0,
-    held_len: 0,
-    history_complete: 0,
-    watched_len: 0,
-    exclusive_dropped: 0,
-    tgid: 0,
-    pad: 0,
-    stack_base: 0,
-    scratch: 0,
-    facts_scratch: 0,
-    pending: 0,
-    roles: [0; vfs_audit_common::ROLES_MAX],
-    words: [[0; 2]; vfs_audit_common::SLOTS_MAX],
-    held: [NOT_HELD; vfs_audit_common::HELD_LOCKS_MAX],
-    exclusive: [NOT_HELD; vfs_audit_common::HELD_LOCKS_MAX],
-    watched: [vfs_audit_common::WatchFrame {
-        hook: 0,
-        sleeps: 0,
-        stack_pointer: 0,
-        flags: 0,
-        happened: 0,
-        called: 0,
-        watched: 0,
-        op_bits: 0,
-        caller: 0,
-        table: 0,
-        sb: 0,
-        args: [0; 6],
-        objects: [0; vfs_audit_common::WATCH_OBJECTS_MAX],
-    }; vfs_audit_common::WATCHED_MAX],
 };
 
 /// The current task's address.
@@ -64,7 +30,14 @@ pub(crate) fn current() -> u64 {
 pub(crate) fn known(task: u64) -> Option<*mut TaskLocks> {
     let locks = TASKS.get_ptr_mut(task_place(task))?;
     // SAFETY: a live map value; what other tasks write there is only their own address.
-    if unsafe { (*locks).task } == task { Some(locks) } else { TASKS_ASIDE.get_ptr_mut(task) }
+    if unsafe { (*locks).task } == task { Some(locks) } else { aside(task) }
+}
+
+/// The table of `task` when its place is another's.
+#[inline(always)]
+fn aside(task: u64) -> Option<*mut TaskLocks> {
+    // SAFETY: the value is copied out; nobody changes it while the task lives.
+    TASKS.get_ptr_mut(unsafe { *TASKS_ASIDE.get(task)? })
 }
 
 /// The held-lock table of `task`, the current one, made when there is none.
@@ -77,7 +50,7 @@ pub(crate) fn locks_of(task: u64) -> Option<*mut TaskLocks> {
 
 #[inline(never)]
 fn seldom(task: u64) -> Option<*mut TaskLocks> {
-    if let Some(locks) = TASKS_ASIDE.get_ptr_mut(task) {
+    if let Some(locks) = aside(task) {
         return Some(locks);
     }
     let locks = claim(task)?;
@@ -128,12 +101,17 @@ fn claim(task: u64) -> Option<*mut TaskLocks> {
         unsafe { core::ptr::write_volatile(&raw mut (*locks).task, task) };
         return Some(locks);
     }
-    let _ = TASKS_ASIDE.insert(task, &EMPTY, BPF_NOEXIST.into());
-    let aside = TASKS_ASIDE.get_ptr_mut(task);
-    if aside.is_none() {
+    let Ok(Some(place)) = ASIDE_FREE.pop() else {
         lose(Loss::TaskTableFull);
+        return None;
+    };
+    if TASKS_ASIDE.insert(task, place, BPF_NOEXIST.into()).is_err() {
+        // An interrupt's program was first, or there is no room.
+        let _ = ASIDE_FREE.push(place, 0);
+        lose(Loss::TaskTableFull);
+        return None;
     }
-    aside
+    TASKS.get_ptr_mut(place)
 }
 
 /// Whether the current task is one of user space (not a kernel thread).
@@ -157,7 +135,11 @@ pub(crate) fn task_free(ctx: RawTracePointContext) -> i32 {
             }
         }
     }
-    let _ = TASKS_ASIDE.remove(task);
+    // SAFETY: the value is copied out.
+    if let Some(place) = unsafe { TASKS_ASIDE.get(task).copied() } {
+        let _ = TASKS_ASIDE.remove(task);
+        let _ = ASIDE_FREE.push(place, 0);
+    }
     let _ = DOUBTED.remove(task);
     0
 }

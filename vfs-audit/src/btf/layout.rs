@@ -37,7 +37,7 @@ impl Btf {
     /// Follows modifiers, and typedefs too.
     pub(super) fn strip(&self, mut id: TypeId) -> TypeId {
         for _ in 0..NESTING_MAX {
-            let (TypeKind::Modifier(to) | TypeKind::Typedef(to)) = self.kind(id) else { break };
+            let Some(to) = self.behind(id, true) else { break };
             id = to;
         }
         id
@@ -45,7 +45,7 @@ impl Btf {
 
     fn strip_modifiers(&self, mut id: TypeId) -> TypeId {
         for _ in 0..NESTING_MAX {
-            let TypeKind::Modifier(to) = self.kind(id) else { break };
+            let Some(to) = self.behind(id, false) else { break };
             id = to;
         }
         id
@@ -57,16 +57,14 @@ impl Btf {
     }
 
     fn member_within(&self, id: TypeId, name: &str, nesting: usize, looks: &mut usize) -> Option<(u32, TypeId)> {
-        let TypeKind::Struct(_, members) = self.kind(self.strip(id)) else { return None };
-        for member in &members {
+        for (is_it, is_anonymous, offset, type_id) in self.members_called(self.strip(id), name)? {
             *looks = looks.checked_sub(1)?;
-            let offset = member.bit_offset / 8;
-            if member.name == name {
-                return Some((offset, member.type_id));
+            if is_it {
+                return Some((offset, type_id));
             }
-            if member.name.is_empty()
+            if is_anonymous
                 && nesting > 0
-                && let Some((inner, type_id)) = self.member_within(member.type_id, name, nesting - 1, looks)
+                && let Some((inner, type_id)) = self.member_within(type_id, name, nesting - 1, looks)
             {
                 return Some((offset.checked_add(inner)?, type_id));
             }

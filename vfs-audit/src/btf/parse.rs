@@ -219,7 +219,7 @@ impl Btf {
         self.data.get(start..self.strings.0 + self.strings.1).unwrap_or_default()
     }
 
-    /// Whether the string at `offset` is `name`, which is not empty: most are told apart by their first bytes.
+    /// Whether the string at `offset` is `name`: most are told apart by their first bytes.
     fn is_string(&self, offset: u32, name: &str) -> bool {
         self.strings_from(offset).strip_prefix(name.as_bytes()).is_some_and(|rest| rest.first() == Some(&0))
     }
@@ -236,6 +236,44 @@ impl Btf {
             (None, Some(base)) => base.name(id),
             (None, None) => "",
         }
+    }
+
+    /// The file that has type `id`, and the byte offset of its record there.
+    fn place(&self, id: TypeId) -> Option<(&Self, usize)> {
+        match self.record(id) {
+            Some(at) => Some((self, at)),
+            None => self.base.as_ref()?.place(id),
+        }
+    }
+
+    /// What `id` stands for when it is a qualifier, or a typedef and those are `wanted`.
+    pub(super) fn behind(&self, id: TypeId, typedefs_wanted: bool) -> Option<TypeId> {
+        let (file, at) = self.place(id)?;
+        let is_wanted = match (file.word(at + 4) >> 24) & 0x1f {
+            KIND_VOLATILE | KIND_CONST | KIND_RESTRICT | KIND_TYPE_TAG => true,
+            KIND_TYPEDEF => typedefs_wanted,
+            _ => false,
+        };
+        is_wanted.then(|| file.word(at + 8))
+    }
+
+    /// The members of a struct or union, without their names: whether it is called `name`, whether it has none, byte offset, type.
+    /// `None` for what is no struct.
+    pub(super) fn members_called<'a>(
+        &'a self,
+        id: TypeId,
+        name: &'a str,
+    ) -> Option<impl Iterator<Item = (bool, bool, u32, TypeId)> + 'a> {
+        let (file, at) = self.place(id)?;
+        let info = file.word(at + 4);
+        let (kind, vlen, has_bit_fields) = ((info >> 24) & 0x1f, (info & 0xffff) as usize, info >> 31 == 1);
+        let member = move |n: usize| {
+            let member = at + 12 + 12 * n;
+            let (text, offset) = (file.word(member), file.word(member + 8));
+            let bit_offset = if has_bit_fields { offset & 0x00ff_ffff } else { offset };
+            (file.is_string(text, name), file.is_string(text, ""), bit_offset / 8, file.word(member + 4))
+        };
+        matches!(kind, KIND_STRUCT | KIND_UNION).then(|| (0..vlen).map(member))
     }
 
     /// Type `id`; an unknown number reads as [`TypeKind::Plain`].

@@ -30,6 +30,8 @@ use crate::{
 const TEND_EVERY: Duration = Duration::from_millis(200);
 /// Between two looks for new file systems, in looks of the first kind.
 const LOOK_AROUND_EVERY: u32 = 5;
+/// Looks after which functions that are called directly all the time are looked for less often, and between two such.
+const TAKE_OFF_EVERY: u32 = 50;
 /// What the shell says of a program that cannot be started.
 const CANNOT_START: i32 = 127;
 
@@ -244,7 +246,8 @@ fn tend(session: &mut Session, looks: u32) -> Option<String> {
     let seldom = looks.is_multiple_of(LOOK_AROUND_EVERY);
     let mut look = || {
         session.look_after_pages()?;
-        if seldom || looks <= LOOK_AROUND_EVERY {
+        // Whatever is hot enough to matter shows at the start.
+        if looks <= LOOK_AROUND_EVERY || seldom && (looks <= TAKE_OFF_EVERY || looks.is_multiple_of(TAKE_OFF_EVERY)) {
             session.take_off_direct()?;
         }
         if !seldom {

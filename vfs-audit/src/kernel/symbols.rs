@@ -1,6 +1,6 @@
 //! Kernel symbols from `/proc/kallsyms`: address to name, name to address.
 
-use std::io::Read as _;
+use std::{io::Read as _, sync::OnceLock};
 
 use thiserror::Error;
 
@@ -77,6 +77,21 @@ impl Entry {
 pub struct Symbols {
     text: String,
     entries: Vec<Entry>,
+    /// Hashes of the names, each above the number of its entry, in order; made when a name is first asked for.
+    by_name: OnceLock<Vec<u64>>,
+}
+
+/// 32 bits of hash of a name (FNV-1a by words), in the upper half.
+fn hash(name: &[u8]) -> u64 {
+    const PRIME: u64 = 0x0100_0000_01b3;
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    for word in name.chunks(8) {
+        let mut bytes = [0; 8];
+        bytes[..word.len()].copy_from_slice(word);
+        hash = (hash ^ u64::from_le_bytes(bytes)).wrapping_mul(PRIME);
+        hash ^= hash >> 32;
+    }
+    hash << 32
 }
 
 impl Symbols {
@@ -103,7 +118,26 @@ impl Symbols {
             start += len + 1;
         }
         entries.sort_by_key(|e| e.address);
-        Self { text, entries }
+        Self { text, entries, by_name: OnceLock::new() }
+    }
+
+    fn name_of(&self, entry: &Entry) -> &[u8] {
+        let (start, len) = entry.name;
+        &self.text.as_bytes()[start as usize..(start + len) as usize]
+    }
+
+    /// The entries called `name`, by address.
+    fn named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Entry> {
+        let by_name = self.by_name.get_or_init(|| {
+            let hashed = |(number, entry): (u64, &Entry)| hash(self.name_of(entry)) | number;
+            let mut by_name: Vec<u64> = (0..).zip(&self.entries).map(hashed).collect();
+            by_name.sort_unstable();
+            by_name
+        });
+        let wanted = hash(name.as_bytes());
+        let first = by_name.partition_point(|hashed| *hashed < wanted);
+        let alike = by_name[first..].iter().take_while(move |hashed| *hashed >> 32 == wanted >> 32);
+        alike.map(|hashed| &self.entries[*hashed as u32 as usize]).filter(move |e| self.name_of(e) == name.as_bytes())
     }
 
     fn slice(&self, (start, len): (u32, u32)) -> &str {
@@ -137,8 +171,7 @@ impl Symbols {
 
     /// Whether a function has this name.
     pub fn has_function(&self, name: &str) -> bool {
-        let mut text = self.entries.iter().filter(|e| matches!(e.kind, b'T' | b't' | b'W' | b'w'));
-        text.any(|e| self.slice(e.name) == name)
+        self.named(name).any(|e| matches!(e.kind, b'T' | b't' | b'W' | b'w'))
     }
 
     /// Address of the first symbol behind `address`.
@@ -149,7 +182,7 @@ impl Symbols {
 
     /// Addresses of every symbol `name`.
     pub fn addresses(&self, name: &str) -> Vec<u64> {
-        self.entries.iter().filter(|e| self.slice(e.name) == name).map(|e| e.address).collect()
+        self.named(name).map(|e| e.address).collect()
     }
 
     /// Data symbols whose name `wanted` accepts: address, name, module.
@@ -184,6 +217,19 @@ mod tests {
         assert_eq!(tables, [(0xffff_ffff_8200_0000, "ext4_dir_inode_operations", "")]);
         assert!(symbols.is_text(0xffff_ffff_c000_0000));
         assert!(!symbols.is_text(0xffff_ffff_8200_0000));
+    }
+
+    #[test]
+    fn every_symbol_of_a_name_is_found() {
+        let symbols = Symbols::parse(format!("{SAMPLE}ffffffffc0000100 d vfs_create\t[other]\n"));
+        assert_eq!(symbols.addresses("vfs_create"), [0xffff_ffff_8100_0100, 0xffff_ffff_c000_0100]);
+        assert!(symbols.has_function("xfs_vn_create"));
+        assert!(!symbols.has_function("ext4_dir_inode_operations"), "data");
+        assert!(symbols.addresses("vfs_creat").is_empty());
+        let many: Vec<String> = (1..5000).map(|n| format!("{n:x} t function_{n}\n")).collect();
+        let many = Symbols::parse(many.concat());
+        assert!((1..5000).all(|n| many.addresses(&format!("function_{n}")) == [n]));
+        assert!(Symbols::parse(String::new()).addresses("vfs_create").is_empty());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Attaching to callbacks: one kprobe.multi link where the kernel has it, else single kprobes, else fentry; chosen by trying.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     mem::{self, Discriminant},
     os::fd::{AsRawFd as _, OwnedFd},
     sync::Arc,
@@ -142,6 +142,7 @@ impl Attachment {
         if hooks.is_empty() {
             return Vec::new();
         }
+        object.forget_modules();
         let ways = self.backend.or(self.wanted).map_or(Backend::ALL.to_vec(), |backend| vec![backend]);
         let mut results =
             vec![Err(Unattached::Failed("no way of hooking works on this kernel".to_owned())); hooks.len()];
@@ -171,28 +172,40 @@ impl Attachment {
     }
 
     /// Compiles `plans`, to be used where kprobe.multi is.
-    pub(super) fn compile(&mut self, object: &Object, btf: &Btf, plans: &[HookPlan]) {
+    pub(super) fn compile(&mut self, object: &Object, btf: &Btf, plans: &[HookPlan], known: fast_path::Known) {
         if object.cast().is_some() && self.wanted.is_none_or(|wanted| wanted == Backend::KprobeMulti) {
-            self.fast = Some(self.compiled(object, btf, plans));
+            self.fast = Some(self.compiled(object, btf, plans, known));
         }
     }
 
-    fn compiled(&mut self, object: &Object, btf: &Btf, plans: &[HookPlan]) -> Result<Compiled, String> {
+    fn compiled(
+        &mut self,
+        object: &Object,
+        btf: &Btf,
+        plans: &[HookPlan],
+        known: fast_path::Known,
+    ) -> Result<Compiled, String> {
         let (watched, others): (Vec<&HookPlan>, Vec<&HookPlan>) =
             plans.iter().partition(|plan| plan.watched & WATCH_EXIT != 0);
-        let both = self.compiled_for_both(object, btf, &watched);
+        let both = self.compiled_for_both(object, btf, &watched, known);
         let rest = if both.is_ok() { others } else { plans.iter().collect() };
         let interpreter = self.program(object, "callback_entry", Purpose::KprobeMulti).map_err(|e| e.to_string())?;
-        let entry = FastPath::load(object, &rest, Kind::Entry { interpreter })?;
+        let entry = FastPath::load(object, &rest, Kind::Entry { interpreter }, known)?;
         Ok(Compiled { entry, both })
     }
 
     /// Two probes on one function cost the kernel more than all that we do there: it then looks through all of its tracers.
-    fn compiled_for_both(&mut self, object: &Object, btf: &Btf, plans: &[&HookPlan]) -> Result<FastPath, String> {
+    fn compiled_for_both(
+        &mut self,
+        object: &Object,
+        btf: &Btf,
+        plans: &[&HookPlan],
+        known: fast_path::Known,
+    ) -> Result<FastPath, String> {
         let is_return = btf.function_named("bpf_session_is_return").ok_or("the kernel has no kprobe.session")?;
         let mut program = |name| self.program(object, name, Purpose::KprobeSession).map_err(|e| e.to_string());
         let (interpreter, exit) = (program("callback_entry")?, program("callback_exit")?);
-        FastPath::load(object, plans, Kind::Both { interpreter, exit, is_return })
+        FastPath::load(object, plans, Kind::Both { interpreter, exit, is_return }, known)
     }
 
     /// The number of the code for `plan`, see [`FastPath::code_of`].
@@ -213,13 +226,18 @@ impl Attachment {
         functions: &[(&str, u64, u8)],
     ) -> Vec<Result<(), String>> {
         let text = |error: std::io::Error| error.to_string();
-        let attach = |(name, address, bit): &(&str, u64, u8)| -> Result<(), String> {
-            // Interrupts call some of them, in the middle of other programs: see [`Manner::interrupts`].
-            if let Ok(links) = trampoline(object, btf, name, "", "function_called_fentry") {
-                self.links.extend(links);
+        let linked = self.note_by_one_link(object, functions);
+        let attach = |(number, (name, address, bit)): (usize, &(&str, u64, u8))| -> Result<(), String> {
+            if linked.contains(&number) {
                 return Ok(());
             }
             let cookie = u64::from(*bit);
+            if let Ok(program) = trampoline_program(object, btf, name, "", "function_called_fentry")
+                && let Ok(link) = sys::link_tracing_with_cookie(program.as_raw_fd(), TRACE_FENTRY, cookie)
+            {
+                self.links.extend([program, link]);
+                return Ok(());
+            }
             match self.backend {
                 Some(Backend::KprobeMulti) => {
                     let program = self.program(object, "function_called", Purpose::KprobeMulti).map_err(text)?;
@@ -235,7 +253,33 @@ impl Attachment {
             }
             Ok(())
         };
-        functions.iter().map(attach).collect()
+        functions.iter().enumerate().map(attach).collect()
+    }
+
+    /// Notes the calls of those functions that no interrupt makes by one link, where the kernel has kprobe.multi; returns the
+    /// numbers of those. The others interrupts call in the middle of other programs: see [`Manner::interrupts`].
+    fn note_by_one_link(&mut self, object: &Object, functions: &[(&str, u64, u8)]) -> BTreeSet<usize> {
+        /// What the end of I/O calls.
+        const BY_INTERRUPTS: [&str; 4] = ["folio_unlock", "unlock_page", "folio_end_writeback", "end_page_writeback"];
+        let (mut numbers, mut addresses, mut cookies) = (BTreeSet::new(), Vec::new(), Vec::new());
+        for (number, (name, address, bit)) in functions.iter().enumerate() {
+            if !BY_INTERRUPTS.contains(name) {
+                numbers.insert(number);
+                addresses.push(*address);
+                cookies.push(u64::from(*bit));
+            }
+        }
+        if self.backend != Some(Backend::KprobeMulti) || numbers.is_empty() {
+            return BTreeSet::new();
+        }
+        let program = self.program(object, "function_called", Purpose::KprobeMulti);
+        match program.and_then(|program| sys::link_kprobe_multi(program, &addresses, &cookies, At::Entry)) {
+            Ok(link) => {
+                self.links.push(link);
+                numbers
+            }
+            Err(_) => BTreeSet::new(),
+        }
     }
 
     /// The programs in use that the kernel counts skipped runs of.
@@ -376,7 +420,7 @@ impl Attachment {
         let attach = |program| trampoline(object, btf, &hook.callback, &hook.module, program);
         let Some((jump, map)) = self.jump(object, btf, hook) else { return attach(INTERRUPT) };
         let compiled = || {
-            let (purpose, _of_module) = tracing(btf, &hook.callback, &hook.module, TRACE_FENTRY).ok()?;
+            let (purpose, _of_module) = tracing(object, btf, (&hook.callback, &hook.module), TRACE_FENTRY).ok()?;
             let program = fast_path::load_interrupt(object, map, of_hook, purpose)?;
             let link = sys::link_tracing(program.as_raw_fd()).ok()?;
             Some([program, link])

@@ -6,7 +6,7 @@ use std::{
     thread,
 };
 
-use aya::maps::{HashMap, MapData, PerCpuArray, PerCpuHashMap};
+use aya::maps::{HashMap, MapData, PerCpuArray};
 use vfs_audit_common::{
     COUNTED_KEY_READY, COUNTED_PLACES, Control, CountedPlace, Loss, ObservationKey, Pending, SLEEP_EVENTS_MAX, Stat,
 };
@@ -96,12 +96,11 @@ impl Session {
 
     /// Every key with its count.
     fn keys(&self) -> Result<BTreeMap<ObservationKey, u64>, TracerError> {
-        let counts: PerCpuHashMap<&MapData, ObservationKey, u64> =
-            PerCpuHashMap::try_from(map(&self.object.ebpf, "COUNTS")?)?;
+        let counts: HashMap<&MapData, ObservationKey, u64> = HashMap::try_from(map(&self.object.ebpf, "COUNTS")?)?;
         let mut keys: BTreeMap<ObservationKey, u64> = BTreeMap::new();
         for entry in &counts {
-            let (key, per_cpu) = entry?;
-            *keys.entry(key).or_default() += per_cpu.iter().sum::<u64>();
+            let (key, count) = entry?;
+            *keys.entry(key).or_default() += count;
         }
         let counted: PerCpuArray<&MapData, CountedPlace> = PerCpuArray::try_from(map(&self.object.ebpf, "COUNTED")?)?;
         for place in 0..COUNTED_PLACES as u32 {
@@ -218,11 +217,19 @@ impl Session {
         Loss::ALL.iter().map(sum).collect()
     }
 
+    /// One health figure so far.
+    ///
+    /// # Errors
+    /// When the map cannot be read.
+    pub(super) fn stat(&self, stat: Stat) -> Result<u64, TracerError> {
+        self.counter("STATS", stat as usize)
+    }
+
     /// The health figures so far.
     ///
     /// # Errors
     /// When the map cannot be read.
-    pub(super) fn stats(&self) -> Result<BTreeMap<Stat, u64>, TracerError> {
+    fn stats(&self) -> Result<BTreeMap<Stat, u64>, TracerError> {
         let counters: PerCpuArray<&MapData, u64> = PerCpuArray::try_from(map(&self.object.ebpf, "STATS")?)?;
         let sum = |stat: &Stat| Ok((*stat, counters.get(&(*stat as u32), 0)?.iter().sum()));
         Stat::ALL.iter().map(sum).collect()

@@ -2,8 +2,11 @@
 //! same maps, for the kinds of attachment that aya does not have (see `sys`).
 
 use std::{
+    cell::RefCell,
     collections::{BTreeMap, HashSet},
     os::fd::{AsFd as _, AsRawFd as _, OwnedFd, RawFd},
+    path::Path,
+    sync::Arc,
 };
 
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel, maps::Map};
@@ -14,6 +17,7 @@ use super::{
     hooks::Sizes,
     sys::{self, Purpose},
 };
+use crate::btf::Btf;
 
 /// The object, put into the binary by `cargo xtask build`; empty in a build without it.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/vfs-audit-ebpf.o"));
@@ -42,6 +46,14 @@ pub(super) struct Object {
     /// Number of the kernel function `bpf_rdonly_cast`, when the programs may use it.
     cast: Option<u32>,
     offsets: KernelOffsets,
+    /// Types of modules that hooks were looked up in, by module.
+    modules: RefCell<BTreeMap<String, Arc<ModuleTypes>>>,
+}
+
+/// The types of a module: ours to look in, and the kernel's.
+pub(super) struct ModuleTypes {
+    pub(super) btf: Btf,
+    pub(super) fd: OwnedFd,
 }
 
 fn map_fd(map: &Map) -> Option<RawFd> {
@@ -50,6 +62,7 @@ fn map_fd(map: &Map) -> Option<RawFd> {
     | Map::HashMap(data)
     | Map::PerCpuHashMap(data)
     | Map::ProgramArray(data)
+    | Map::Queue(data)
     | Map::RingBuf(data)) = map
     else {
         return None;
@@ -78,7 +91,27 @@ impl Object {
         loader.override_global("LOCKDEP", lockdep, true);
         let ebpf = loader.load(OBJECT)?;
         let instructions = instructions(&ebpf)?;
-        Ok(Self { ebpf, instructions, cast, offsets: *offsets })
+        Ok(Self { ebpf, instructions, cast, offsets: *offsets, modules: RefCell::default() })
+    }
+
+    /// The types of `module`, read once until [`Self::forget_modules`].
+    ///
+    /// # Errors
+    /// In words: the kernel offers none.
+    pub(super) fn module(&self, module: &str, vmlinux: &Arc<Btf>) -> Result<Arc<ModuleTypes>, String> {
+        if let Some(known) = self.modules.borrow().get(module) {
+            return Ok(Arc::clone(known));
+        }
+        let path = Path::new("/sys/kernel/btf").join(module);
+        let btf = Btf::read(&path, Some(Arc::clone(vmlinux))).map_err(|e| e.to_string())?;
+        let types = Arc::new(ModuleTypes { btf, fd: sys::module_btf(module).map_err(|e| e.to_string())? });
+        self.modules.borrow_mut().insert(module.to_owned(), Arc::clone(&types));
+        Ok(types)
+    }
+
+    /// Modules come and go, and so do their types.
+    pub(super) fn forget_modules(&self) {
+        self.modules.borrow_mut().clear();
     }
 
     /// Where everything is, and the number of `bpf_rdonly_cast`, when the programs read memory by it.

@@ -52,6 +52,8 @@ pub(super) struct Ended {
 /// What was seen of the pages that were noted, from look to look.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
+    /// Pages noted until the look that found nothing more to wait for.
+    pub(super) seen: u64,
     /// Looks that found the page locked, by page and time of its note.
     looks: Looks<(u64, u64), u32>,
     /// Pages that stayed locked for too long, by key; that they may be unlocked later changes nothing.

@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsRawFd as _, OwnedFd};
 
-use aya::maps::{Array, MapData, MapError, PerCpuArray, PerCpuHashMap, PerCpuValues};
+use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray, PerCpuValues};
 use vfs_audit_common::{CONTEXT_UNKNOWN, COUNTED_PLACES, ContextBase, Control, CountedPlace, ObservationKey};
 
 use super::{
@@ -70,11 +70,11 @@ impl Session {
         self.drain();
         self.events.clear();
         let mut seen = 0;
-        let mut counts: PerCpuHashMap<&mut MapData, ObservationKey, u64> =
-            PerCpuHashMap::try_from(map_mut(&mut self.object.ebpf, "COUNTS")?)?;
+        let mut counts: HashMap<&mut MapData, ObservationKey, u64> =
+            HashMap::try_from(map_mut(&mut self.object.ebpf, "COUNTS")?)?;
         let keys: Vec<ObservationKey> = counts.keys().filter_map(Result::ok).collect();
         for key in &keys {
-            seen += counts.get(key, 0).map_or(0, |per_cpu| per_cpu.iter().sum::<u64>());
+            seen += counts.get(key, 0).unwrap_or(0);
             counts.remove(key)?;
         }
         let mut counted: PerCpuArray<&mut MapData, CountedPlace> =

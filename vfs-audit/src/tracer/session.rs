@@ -7,17 +7,18 @@ use std::{
 
 use aya::{
     Ebpf,
-    maps::{Array, HashMap, MapData, MapError, PerCpuArray, RingBuf},
+    maps::{Array, HashMap, MapData, MapError, PerCpuArray, Queue, RingBuf},
 };
 use thiserror::Error;
 use vfs_audit_common::{
-    Control, ENABLED_FAST, FLAG_ATOMIC, FLAG_IN_INTERRUPT, HOOKS_MAX, HookPlace, HookPlan, KernelOffsets, LOCK_MUTEX,
-    LockdepOffsets, Stat, hook_place,
+    Control, ENABLED_FAST, FLAG_ATOMIC, FLAG_IN_INTERRUPT, HOOK_PLACES_LEN, HOOKS_MAX, HookPlace, HookPlaces, HookPlan,
+    KernelOffsets, LOCK_MUTEX, LockdepOffsets, Stat, TASK_SLOTS, TASKS_ASIDE_MAX, hook_place,
 };
 
 use super::{
     attach::{Attached, Attachment, Backend, Manner},
     decode::Events,
+    fast_path,
     hooks::{HookTable, Sizes, Sources, Wanted},
     object::{Object, ObjectError},
     offsets::{kernel_offsets, preemption_count},
@@ -177,6 +178,8 @@ pub struct Session {
     pub(super) events: Events,
     pub(super) waiting: Waiting,
     pub(super) control: Control,
+    /// What the map of places says.
+    places: Box<HookPlaces>,
     pub(super) started: Instant,
 }
 
@@ -202,6 +205,7 @@ impl Session {
         let lockdep = wanted.oracle.then(|| Lockdep::find(&btf, &symbols)).transpose().map_err(TracerError::Lockdep)?;
         let asked = lockdep.map(|lockdep| lockdep.offsets).unwrap_or_default();
         let mut object = load_object(&btf, (&offsets, &asked), wanted.sizes)?;
+        offer_places_aside(&mut object.ebpf)?;
         Peek::load(&mut object.ebpf)?;
         let events = object.ebpf.take_map("EVENTS").ok_or_else(|| missing_map("EVENTS"))?;
         let ring = RingBuf::try_from(events)?;
@@ -254,6 +258,7 @@ impl Session {
             events: Events::default(),
             waiting: Waiting::default(),
             control: Control::default(),
+            places: no_places(),
             started: Instant::now(),
         })
     }
@@ -269,7 +274,7 @@ impl Session {
         }
         self.started = Instant::now();
         self.attach_callbacks(0)?;
-        self.note_functions(catalogue)?;
+        self.note_functions(catalogue);
         let control = Control {
             enabled: 1,
             tgid: pid.unwrap_or(0).into(),
@@ -331,16 +336,13 @@ impl Session {
         }
         // Lockdep is asked by the interpreter alone.
         if first == 0 && self.lockdep.is_none() {
-            self.callbacks.compile(&self.object, &self.btf, &of_hooks);
+            let (per_cpu_offsets, preempt_count) = self.preemption_count;
+            let flags_saved = self.saves_flags();
+            let own_tgid = std::process::id();
+            let known = fast_path::Known { per_cpu_offsets, preempt_count, flags_saved, own_tgid };
+            self.callbacks.compile(&self.object, &self.btf, &of_hooks, known);
         }
-        let mut places: Array<&mut MapData, HookPlace> =
-            Array::try_from(map_mut(&mut self.object.ebpf, "HOOK_PLACES")?)?;
-        for ((plan, hook), number) in of_hooks.iter().zip(&self.hooks.hooks[first..]).zip(first..) {
-            let (place, code) = (hook_place(hook.address), self.callbacks.code_of(plan));
-            if places.get(&place, 0)?.function == 0 {
-                places.set(place, HookPlace { function: hook.address, hook: number as u32, code }, 0)?;
-            }
-        }
+        self.give_places(&of_hooks, first)?;
         let plans = &self.plans;
         let manner = Manner {
             watched: &|hook: &super::Hook| plans.ops[hook.plans[0]].has_exit(),
@@ -356,19 +358,35 @@ impl Session {
         Ok(())
     }
 
+    /// Gives the hooks from `first` on, whose plans are `of_hooks`, their places, where these are free.
+    fn give_places(&mut self, of_hooks: &[HookPlan], first: usize) -> Result<(), TracerError> {
+        let mut given = Vec::new();
+        for ((plan, hook), number) in of_hooks.iter().zip(&self.hooks.hooks[first..]).zip(first..) {
+            let place = &mut self.places[hook_place(hook.address) as usize];
+            if place.function == 0 {
+                *place = HookPlace { function: hook.address, hook: number as u32, code: self.callbacks.code_of(plan) };
+                given.push(hook_place(hook.address) as usize);
+            }
+        }
+        let mut map: Array<&mut MapData, HookPlaces> = Array::try_from(map_mut(&mut self.object.ebpf, "HOOK_PLACES")?)?;
+        // Whoever finds the function there finds the rest.
+        let mut without = self.places.clone();
+        for place in given {
+            without[place].function = 0;
+        }
+        map.set(0, without.as_ref(), 0)?;
+        map.set(0, self.places.as_ref(), 0)?;
+        Ok(())
+    }
+
     /// Probes the functions that rules ask for; a rule whose function refuses cannot be read.
-    fn note_functions(&mut self, catalogue: &Catalogue) -> Result<(), TracerError> {
+    fn note_functions(&mut self, catalogue: &Catalogue) {
         let wanted: Vec<(String, u8)> =
             self.plans.functions.wanted().map(|(name, bit)| (name.to_owned(), bit)).collect();
         let address =
             |name: &str| self.symbols.addresses(name).into_iter().find(|address| self.symbols.is_text(*address));
         let found: Vec<(&str, u64, u8)> =
             wanted.iter().filter_map(|(name, bit)| Some((name.as_str(), address(name)?, *bit))).collect();
-        let mut bits: HashMap<&mut MapData, u64, u32> =
-            HashMap::try_from(map_mut(&mut self.object.ebpf, "FUNCTION_BITS")?)?;
-        for (_, address, bit) in &found {
-            bits.insert(address, u32::from(*bit), 0)?;
-        }
         let results = self.callbacks.note_functions(&self.object, &self.btf, &found);
         for ((name, _, bit), result) in found.iter().zip(results) {
             if let Err(why) = result {
@@ -376,7 +394,6 @@ impl Session {
                 self.plans.leave_facts_unread(catalogue, &asks, &format!("{name} cannot be probed: {why}"));
             }
         }
-        Ok(())
     }
 
     /// Detaches everything, which takes the kernel a while: a child of ours holds what is attached, and does nothing but
@@ -418,7 +435,7 @@ impl Session {
     /// # Errors
     /// When a map cannot be read or the tracepoint cannot be attached again.
     pub fn tend(&mut self) -> Result<(), TracerError> {
-        let incomplete = self.stats()?.get(&Stat::IncompleteUser).copied().unwrap_or(0);
+        let incomplete = self.stat(Stat::IncompleteUser)?;
         let grown = incomplete > self.incomplete_seen;
         self.incomplete_seen = incomplete;
         match (grown, self.resync.take()) {
@@ -435,7 +452,16 @@ impl Session {
     /// # Errors
     /// When a map cannot be used.
     pub fn look_after_pages(&mut self) -> Result<(), TracerError> {
-        self.look_at_pending().map(|_| ())
+        // Walking an empty hash map costs as much as walking a full one.
+        let awaited = self.stat(Stat::UnlockingAwaited)?;
+        if awaited == self.waiting.seen {
+            return Ok(());
+        }
+        let still = self.look_at_pending()?;
+        if still.not_yet.is_empty() {
+            self.waiting.seen = awaited;
+        }
+        Ok(())
     }
 
     /// Takes the probe of a shared function off that is called directly all the time.
@@ -520,10 +546,14 @@ impl Session {
     /// the function graph tracer (6.14) it has the arguments only.
     pub fn sees_interrupts(&self) -> bool {
         match self.callbacks.backend {
-            Some(Backend::KprobeMulti) => self.btf.offset_of("fprobe", &["ops"]).is_ok(),
+            Some(Backend::KprobeMulti) => self.saves_flags(),
             Some(Backend::Kprobe) => true,
             Some(Backend::Fentry) | None => false,
         }
+    }
+
+    fn saves_flags(&self) -> bool {
+        self.btf.offset_of("fprobe", &["ops"]).is_ok()
     }
 
     /// Whether it is known what probing adds to a context, so that contexts can be told.
@@ -636,6 +666,21 @@ fn load_object(
         }
     }
     Ok(Object::load(offsets, lockdep, None, sizes)?)
+}
+
+/// Room for every place, on the heap from the start: it is large.
+fn no_places() -> Box<HookPlaces> {
+    let places: Box<[HookPlace]> = vec![HookPlace::default(); HOOK_PLACES_LEN].into();
+    places.try_into().unwrap_or_else(|_| unreachable!("it has that length"))
+}
+
+/// Tells the programs which places there are for tasks whose own is taken.
+fn offer_places_aside(ebpf: &mut Ebpf) -> Result<(), TracerError> {
+    let mut free: Queue<&mut MapData, u32> = Queue::try_from(map_mut(ebpf, "ASIDE_FREE")?)?;
+    for place in TASK_SLOTS..TASK_SLOTS + TASKS_ASIDE_MAX {
+        free.push(place as u32, 0)?;
+    }
+    Ok(())
 }
 
 pub(super) fn map<'a>(ebpf: &'a Ebpf, name: &str) -> Result<&'a aya::maps::Map, TracerError> {

@@ -102,7 +102,6 @@ pub(super) const TRACE_FEXIT: u32 = 25;
 /// # Errors
 /// The kernel's error, with the end of the verifier's log.
 pub(super) fn load(name: &str, instructions: &[u8], purpose: Purpose) -> io::Result<OwnedFd> {
-    let mut log = vec![0u8; LOG_BYTES];
     let attempt = |log: &mut [u8]| {
         let (kind, attach_type, btf_id, btf) = match purpose {
             Purpose::Kprobe => (PROG_TYPE_KPROBE, 0, 0, None),
@@ -127,8 +126,9 @@ pub(super) fn load(name: &str, instructions: &[u8], purpose: Purpose) -> io::Res
         }
         attr.open(BPF_PROG_LOAD)
     };
-    // Without a log first: the log costs time, and only a refusal needs it.
+    // Without a log first: the log costs time, and the memory for it more, and only a refusal needs it.
     attempt(&mut []).or_else(|_| {
+        let mut log = vec![0u8; LOG_BYTES];
         attempt(&mut log).map_err(|error| {
             let end = log.iter().position(|b| *b == 0).unwrap_or(log.len());
             let text = String::from_utf8_lossy(&log[..end]);
@@ -180,6 +180,14 @@ pub(super) fn link_kprobe_multi(program: RawFd, at: &[u64], cookies: &[u64], whe
 /// The kernel's.
 pub(super) fn link_tracing(program: RawFd) -> io::Result<OwnedFd> {
     Attr::new().u32(8, program.cast_unsigned()).open(BPF_RAW_TRACEPOINT_OPEN)
+}
+
+/// The same with a cookie.
+///
+/// # Errors
+/// The kernel's: EINVAL before 5.19.
+pub(super) fn link_tracing_with_cookie(program: RawFd, attach_type: u32, cookie: u64) -> io::Result<OwnedFd> {
+    Attr::new().u32(0, program.cast_unsigned()).u32(8, attach_type).u64(24, cookie).open(BPF_LINK_CREATE)
 }
 
 /// Attaches a program to a raw tracepoint.

@@ -2,12 +2,11 @@
 
 use std::{
     os::fd::{AsRawFd as _, OwnedFd},
-    path::Path,
     sync::Arc,
 };
 
 use super::{
-    object::Object,
+    object::{ModuleTypes, Object},
     sys::{self, Purpose, TRACE_FENTRY, TRACE_FEXIT},
 };
 use crate::btf::Btf;
@@ -41,28 +40,23 @@ pub(super) fn trampoline_program(
 ) -> Result<OwnedFd, String> {
     let at_exit = program == "callback_fexit" || program.contains("_if_");
     let attach_type = if at_exit { TRACE_FEXIT } else { TRACE_FENTRY };
-    let (purpose, _of_module) = tracing(btf, function, module, attach_type)?;
+    let (purpose, _of_module) = tracing(object, btf, (function, module), attach_type)?;
     object.program(program, purpose).map_err(|e| e.to_string())
 }
 
-/// What a trampoline's program for one function is loaded for; the descriptor must live until then.
+/// What a trampoline's program for one function (of a module) is loaded for; the types must live until then.
 ///
 /// # Errors
 /// In words: no BTF, or no such function.
 pub(super) fn tracing(
+    object: &Object,
     btf: &Arc<Btf>,
-    function: &str,
-    module: &str,
+    (function, module): (&str, &str),
     attach_type: u32,
-) -> Result<(Purpose, Option<OwnedFd>), String> {
-    let (function_id, of_module) = if module.is_empty() {
-        (btf.function_named(function), None)
-    } else {
-        let path = Path::new("/sys/kernel/btf").join(module);
-        let split = Btf::read(&path, Some(Arc::clone(btf))).map_err(|e| e.to_string())?;
-        (split.function_named(function), Some(sys::module_btf(module).map_err(|e| e.to_string())?))
-    };
+) -> Result<(Purpose, Option<Arc<ModuleTypes>>), String> {
+    let of_module = (!module.is_empty()).then(|| object.module(module, btf)).transpose()?;
+    let function_id = of_module.as_ref().map_or(btf.as_ref(), |types| &types.btf).function_named(function);
     let btf_id = function_id.ok_or_else(|| format!("BTF has no function {function}"))?;
-    let module_fd = of_module.as_ref().map(std::os::fd::AsRawFd::as_raw_fd);
+    let module_fd = of_module.as_ref().map(|types| types.fd.as_raw_fd());
     Ok((Purpose::Tracing { attach_type, btf_id, btf: module_fd }, of_module))
 }

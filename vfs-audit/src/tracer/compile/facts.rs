@@ -38,7 +38,7 @@ impl Compiler<'_> {
         let reader = self.reader(name)?;
         let is_of_exit = reader.is_of_exit();
         let flag = self.flag(reader)?;
-        let is_search = matches!(flag.kind, FLAG_ON_STACK | FLAG_IN_SYSCALL | FLAG_WITHIN);
+        let is_search = matches!(flag.kind, FLAG_ON_STACK | FLAG_IN_SYSCALL | FLAG_WITHIN | FLAG_VMA_LOCKED);
         if is_search && (is_of_exit || self.entry.iter().any(|(_, other)| other.kind == flag.kind)) {
             return Err(format!("not observable: a second search for {reader} in one callback"));
         }

@@ -7,9 +7,9 @@ mod locks;
 use std::collections::BTreeMap;
 
 use vfs_audit_common::{
-    ARGUMENT_RESULT, FLAG_IN_SYSCALL, FLAG_ON_STACK, FLAG_WITHIN, FLAGS_MAX, FROM_ROLE, FlagReader, HookPlan,
-    INTERRUPT_FLAGS_MAX, INTERRUPT_ROLES_MAX, INTERRUPT_SLOTS_MAX, ROLE_STEPS_MAX, ROLES_MAX, RoleReader, WATCH_EXIT,
-    WATCH_FRAME, WATCH_SLEEP,
+    ARGUMENT_RESULT, FLAG_IN_SYSCALL, FLAG_ON_STACK, FLAG_VMA_LOCKED, FLAG_WITHIN, FLAGS_MAX, FROM_ROLE, FlagReader,
+    HookPlan, INTERRUPT_FLAGS_MAX, INTERRUPT_ROLES_MAX, INTERRUPT_SLOTS_MAX, ROLE_STEPS_MAX, ROLES_MAX, RoleReader,
+    WATCH_EXIT, WATCH_FRAME, WATCH_SLEEP,
 };
 
 pub(super) use functions::Functions;
@@ -135,6 +135,7 @@ impl<'a> Compiler<'a> {
         self.plan.stack_flag = number(FLAG_ON_STACK);
         self.plan.syscall_flag = number(FLAG_IN_SYSCALL);
         self.plan.within_flag = number(FLAG_WITHIN);
+        self.plan.area_flag = number(FLAG_VMA_LOCKED);
         for (place, constant) in self.plan.constants.iter_mut().zip(&self.constants) {
             *place = *constant;
         }

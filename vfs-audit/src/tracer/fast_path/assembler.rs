@@ -63,6 +63,7 @@ pub(super) enum Helper {
     ProcessorId = 8,
     TailCall = 12,
     CurrentTask = 35,
+    CurrentTaskTyped = 158,
     FunctionAddress = 173,
     FunctionArgument = 183,
 }

@@ -23,11 +23,10 @@ pub(super) fn context(asm: &mut Assembler, ground: &Ground<'_>, slow: Label) {
         asm.map_value(to, ground.control, field);
         asm.load(width, to, to, 0);
     };
-    control(asm, Reg::R2, Width::Double, offset_of!(Control, per_cpu_offsets));
-    asm.jump_if_value(Reg::R2, If::Equal, 0, slow);
+    asm.set(Reg::R2, ground.known.per_cpu_offsets);
     asm.alu(Alu::Add, Reg::R1, Reg::R2);
     read(asm, ground);
-    control(asm, Reg::R1, Width::Double, offset_of!(Control, preempt_count));
+    asm.set(Reg::R1, ground.known.preempt_count);
     asm.alu(Alu::Add, Reg::R1, Reg::R0);
     read(asm, ground);
     asm.set(Reg::R1, (!PREEMPT_NEED_RESCHED).into());
@@ -36,21 +35,17 @@ pub(super) fn context(asm: &mut Assembler, ground: &Ground<'_>, slow: Label) {
     control(asm, Reg::R1, Width::Word, offset_of!(Control, preempt_unadjusted));
     asm.jump_if(Reg::R0, If::Above, Reg::R1, slow);
     if ground.offsets.task_rcu_nesting != 0 {
-        asm.copy(Reg::R1, Reg::R8);
-        asm.alu_by(Alu::Add, Reg::R1, ground.offsets.task_rcu_nesting.cast_signed());
-        read(asm, ground);
-        asm.alu_by(Alu::ShiftLeft, Reg::R0, 32);
-        asm.alu_by(Alu::ShiftRight, Reg::R0, 32);
+        // Of the task the kernel knows the type: no cast, and no test whether the address is good.
+        asm.call(Helper::CurrentTaskTyped);
+        asm.load(Width::Word, Reg::R0, Reg::R0, ground.offsets.task_rcu_nesting as usize);
         control(asm, Reg::R1, Width::Word, offset_of!(Control, rcu_base));
         asm.jump_if(Reg::R0, If::Above, Reg::R1, slow);
     }
-    let on = asm.label();
-    control(asm, Reg::R1, Width::Word, offset_of!(Control, flags_saved));
-    asm.jump_if_value(Reg::R1, If::Equal, 0, on);
-    asm.load(Width::Double, Reg::R1, Reg::R6, register::FLAGS);
-    asm.alu_by(Alu::And, Reg::R1, FLAG_INTERRUPTS as i32);
-    asm.jump_if_value(Reg::R1, If::Equal, 0, slow);
-    asm.bind(on);
+    if ground.known.flags_saved {
+        asm.load(Width::Double, Reg::R1, Reg::R6, register::FLAGS);
+        asm.alu_by(Alu::And, Reg::R1, FLAG_INTERRUPTS as i32);
+        asm.jump_if_value(Reg::R1, If::Equal, 0, slow);
+    }
 }
 
 /// Counts the key at its place, see `callback::count_key`; leaves the fast path when it is not there.
@@ -102,23 +97,19 @@ fn first_word(asm: &mut Assembler, history_complete: i32) {
 
 /// R1 = the key's place: `key_place`.
 fn place(asm: &mut Assembler) {
-    let mix = |asm: &mut Assembler| asm.alu(Alu::Xor, Reg::R1, Reg::R2);
-    let multiplied = |asm: &mut Assembler, local: i16, by: u64| {
+    let mix = |asm: &mut Assembler, local: i16| {
         asm.load_local(Reg::R2, local);
-        asm.set(Reg::R3, by);
-        asm.alu(Alu::Mul, Reg::R2, Reg::R3);
+        asm.alu(Alu::Xor, Reg::R1, Reg::R2);
     };
-    asm.load_local(Reg::R1, local::CALLER);
+    asm.load_local(Reg::R1, local::WORD);
+    mix(asm, local::SLOTS);
+    asm.set(Reg::R2, KEY_SPREAD);
+    asm.alu(Alu::Mul, Reg::R1, Reg::R2);
+    mix(asm, local::CALLER);
+    mix(asm, local::SUPERBLOCK);
     asm.load_local(Reg::R2, local::TABLE);
     asm.alu_by(Alu::ShiftLeft, Reg::R2, 20);
-    mix(asm);
-    asm.load_local(Reg::R2, local::SUPERBLOCK);
-    asm.alu_by(Alu::ShiftRight, Reg::R2, 6);
-    mix(asm);
-    multiplied(asm, local::SLOTS, KEY_SPREAD[0]);
-    mix(asm);
-    multiplied(asm, local::WORD, KEY_SPREAD[1]);
-    mix(asm);
+    asm.alu(Alu::Xor, Reg::R1, Reg::R2);
     spread(asm, COUNTED_PLACES);
 }
 

@@ -2,9 +2,9 @@
 
 use std::{collections::HashMap, mem::size_of, sync::LazyLock};
 
-use vfs_audit_common::{Control, CountedPlace, HookPlace, KernelOffsets, TaskLocks, task_place};
+use vfs_audit_common::{Control, CountedPlace, HookPlaces, KernelOffsets, TaskLocks, task_place};
 
-use super::Ground;
+use super::{Ground, Known};
 
 pub(super) const TASK: u64 = 0xff11_0000_0123_4480;
 pub(super) const STACK: u64 = 0xff20_0000_0000_0000;
@@ -44,9 +44,13 @@ static OFFSETS: LazyLock<KernelOffsets> = LazyLock::new(|| KernelOffsets {
     ..KernelOffsets::default()
 });
 
+/// The daemon's process.
+pub(super) const OWN: u32 = 42;
+
 pub(super) fn ground() -> Ground<'static> {
     Ground {
         offsets: &OFFSETS,
+        known: Known { per_cpu_offsets: PER_CPU_OFFSETS, preempt_count: 0x40, flags_saved: true, own_tgid: OWN },
         cast: CAST,
         control: CONTROL,
         tasks: TASKS,
@@ -68,7 +72,7 @@ pub(super) fn value_bytes(map: i32) -> u64 {
     let bytes = match map {
         CONTROL => size_of::<Control>(),
         TASKS => size_of::<TaskLocks>(),
-        PLACES => size_of::<HookPlace>(),
+        PLACES => size_of::<HookPlaces>(),
         COUNTED => size_of::<CountedPlace>(),
         _ => 8,
     };
@@ -165,7 +169,7 @@ impl Machine {
                 base(map) + value_bytes(map) * index
             }
             (0, 8) => 1,
-            (0, 35) => TASK,
+            (0, 35 | 158) => TASK,
             (0, 173) => FUNCTION,
             (0, 183) => {
                 let argument = self.get(REGISTERS);

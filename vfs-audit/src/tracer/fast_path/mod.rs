@@ -23,7 +23,7 @@ mod tests;
 
 use std::{
     io,
-    mem::offset_of,
+    mem::{offset_of, size_of},
     os::fd::{OwnedFd, RawFd},
 };
 
@@ -50,6 +50,9 @@ const EXIT_OF_BOTH: &str = "EXIT_OF_BOTH";
 /// Instructions after which no further plan is compiled: jumps reach 32,767 of them.
 const INSTRUCTIONS_MAX: usize = 30_000;
 
+/// Functions begin on such boundaries (`CONFIG_FUNCTION_ALIGNMENT`).
+const FUNCTION_ALIGNMENT: i32 = 16;
+
 /// Where the program keeps what it knows of the invocation: bytes below the frame pointer, 8 each.
 mod local {
     pub(super) const INDEX: i16 = 8;
@@ -70,6 +73,7 @@ mod local {
 /// Registers of the x86-64 `struct pt_regs`, by byte offset.
 mod register {
     pub(super) const ARGUMENTS: [usize; 6] = [112, 104, 96, 88, 72, 64];
+    pub(super) const INSTRUCTION_POINTER: usize = 128;
     pub(super) const FLAGS: usize = 144;
     pub(super) const STACK_POINTER: usize = 152;
 }
@@ -81,9 +85,23 @@ pub(super) struct FastPath {
     shapes: Vec<Shape>,
 }
 
+/// What is known before the programs are made, and so stands in their code.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Known {
+    /// Address of the per-CPU offsets.
+    pub(super) per_cpu_offsets: u64,
+    /// Per-CPU address of the preemption count.
+    pub(super) preempt_count: u64,
+    /// Whether the probe saves the processor's flags.
+    pub(super) flags_saved: bool,
+    /// The daemon's process.
+    pub(super) own_tgid: u32,
+}
+
 /// Maps and numbers of the running kernel.
 struct Ground<'a> {
     offsets: &'a KernelOffsets,
+    known: Known,
     /// Number of the kernel function `bpf_rdonly_cast`.
     cast: u32,
     control: i32,
@@ -99,11 +117,12 @@ struct Ground<'a> {
 
 impl<'a> Ground<'a> {
     /// Everything, and `interpreter` for the map that leads to the interpreter.
-    fn of(object: &'a Object, interpreter: &str) -> Result<Self, String> {
+    fn of(object: &'a Object, interpreter: &str, known: Known) -> Result<Self, String> {
         let (offsets, cast) = object.cast().ok_or("the kernel has no bpf_rdonly_cast")?;
         let map = |name| object.map(name).ok_or_else(|| format!("the eBPF object has no map {name}"));
         Ok(Self {
             offsets,
+            known,
             cast,
             control: map("CONTROL")?,
             tasks: map("TASKS")?,
@@ -121,7 +140,8 @@ impl<'a> Ground<'a> {
 /// The program of an interrupt's trampoline for `hook`, to be loaded for `purpose`, which leaves what it does not take to the
 /// only program of `map`; `None` when that would take all, or the kernel refuses it.
 pub(super) fn load_interrupt(object: &Object, map: &str, hook: OfHook<'_>, purpose: Purpose) -> Option<OwnedFd> {
-    let code = interrupt::assemble(&Ground::of(object, map).ok()?, hook)?;
+    // Nothing of the task's is asked there.
+    let code = interrupt::assemble(&Ground::of(object, map, Known::default()).ok()?, hook)?;
     sys::load("callback_interrupt", &code, purpose).ok()
 }
 
@@ -148,13 +168,16 @@ impl FastPath {
     /// Compiles `plans` and loads the program, which leaves what it does not take to the others of its kind.
     ///
     /// # Errors
-    /// Why there can be none here, in words: the kernel has no `bpf_rdonly_cast`, or refuses the program.
-    pub(super) fn load(object: &Object, plans: &[&HookPlan], kind: Kind) -> Result<Self, String> {
+    /// Why there can be none here, in words: the kernel has no `bpf_rdonly_cast`, does not tell contexts, or refuses the program.
+    pub(super) fn load(object: &Object, plans: &[&HookPlan], kind: Kind, known: Known) -> Result<Self, String> {
+        if known.per_cpu_offsets == 0 {
+            return Err("the kernel does not say where its preemption count is".to_owned());
+        }
         let (name, purpose, interpreter) = match kind {
             Kind::Entry { .. } => ("callback_fast", Purpose::KprobeMulti, INTERPRETER),
             Kind::Both { .. } => ("callback_both", Purpose::KprobeSession, INTERPRETER_OF_BOTH),
         };
-        let ground = Ground::of(object, interpreter)?;
+        let ground = Ground::of(object, interpreter, known)?;
         let mut shapes = Vec::new();
         for shape in plans.iter().filter_map(|plan| Shape::of(plan)) {
             if !shapes.contains(&shape) {
@@ -335,9 +358,7 @@ fn prologue(asm: &mut Assembler, ground: &Ground<'_>, slow: Label, out: Label) {
     asm.jump_if(Reg::R1, If::NotEqual, Reg::R8, slow);
     // The daemon's own calls are not wanted; one process alone is never wanted here, see `ENABLED_FAST`.
     asm.load(Width::Word, Reg::R1, Reg::R7, offset_of!(TaskLocks, tgid));
-    asm.map_value(Reg::R2, ground.control, offset_of!(Control, own_tgid));
-    asm.load(Width::Double, Reg::R2, Reg::R2, 0);
-    asm.jump_if(Reg::R1, If::Equal, Reg::R2, out);
+    asm.jump_if_value(Reg::R1, If::Equal, ground.known.own_tgid.cast_signed(), out);
     asm.load(Width::Word, Reg::R1, Reg::R7, offset_of!(TaskLocks, history_complete));
     asm.jump_if_value(Reg::R1, If::NotEqual, 1, slow);
     // On another stack an interrupt borrows the task.
@@ -349,14 +370,23 @@ fn prologue(asm: &mut Assembler, ground: &Ground<'_>, slow: Label, out: Label) {
     asm.jump_if_value(Reg::R3, If::NotBelow, ground.offsets.thread_size.cast_signed(), slow);
     read(asm, ground);
     asm.store_local(local::CALLER, Reg::R0);
-    asm.copy(Reg::R1, Reg::R6);
-    asm.call(Helper::FunctionAddress);
-    asm.copy(Reg::R9, Reg::R0);
-    asm.store_local(local::FUNCTION, Reg::R0);
+    if ground.known.flags_saved {
+        // All registers are, and the instruction pointer is that of the call at the function's beginning. A function that lies
+        // elsewhere than others is not found by it.
+        asm.load(Width::Double, Reg::R9, Reg::R6, register::INSTRUCTION_POINTER);
+        asm.alu_by(Alu::And, Reg::R9, -FUNCTION_ALIGNMENT);
+    } else {
+        asm.copy(Reg::R1, Reg::R6);
+        asm.call(Helper::FunctionAddress);
+        asm.copy(Reg::R9, Reg::R0);
+    }
+    asm.store_local(local::FUNCTION, Reg::R9);
     // `hook_place`.
-    asm.copy(Reg::R1, Reg::R0);
+    asm.copy(Reg::R1, Reg::R9);
     spread(asm, HOOK_PLACES_LEN);
-    look_up(asm, ground.places, slow);
+    asm.alu_by(Alu::Mul, Reg::R1, small(size_of::<HookPlace>()));
+    asm.map_value(Reg::R0, ground.places, 0);
+    asm.alu(Alu::Add, Reg::R0, Reg::R1);
     asm.load(Width::Double, Reg::R1, Reg::R0, offset_of!(HookPlace, function));
     asm.jump_if(Reg::R1, If::NotEqual, Reg::R9, slow);
     asm.clear_local(local::FLAGS);

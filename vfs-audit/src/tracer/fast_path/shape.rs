@@ -54,7 +54,7 @@ impl Shape {
             op_bits: plan.op_bits,
             watches: plan.watches[..first(plan.watches_len)].to_vec(),
         };
-        let asks_around = plan.stack_flag | plan.syscall_flag | plan.within_flag != 0;
+        let asks_around = plan.stack_flag | plan.syscall_flag | plan.within_flag | plan.area_flag != 0;
         let is_always_watched = plan.watched == WATCH_NONE || plan.watch_mask == 0;
         let is_simple = is_always_watched && !asks_around && plan.is_own_table == 0;
         (is_simple && shape.is_compiled()).then_some(shape)
