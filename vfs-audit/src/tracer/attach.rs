@@ -1,7 +1,7 @@
 //! Attaching to callbacks: one kprobe.multi link where the kernel has it, else single kprobes, else fentry; chosen by trying.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     mem::{self, Discriminant},
     os::fd::{AsRawFd as _, OwnedFd},
     sync::Arc,
@@ -226,11 +226,9 @@ impl Attachment {
         functions: &[(&str, u64, u8)],
     ) -> Vec<Result<(), String>> {
         let text = |error: std::io::Error| error.to_string();
-        let linked = self.note_by_one_link(object, functions);
-        let attach = |(number, (name, address, bit)): (usize, &(&str, u64, u8))| -> Result<(), String> {
-            if linked.contains(&number) {
-                return Ok(());
-            }
+        let attach = |(name, address, bit): &(&str, u64, u8)| -> Result<(), String> {
+            // Interrupts call some of them, in the middle of other programs: see [`Manner::interrupts`]. Another is a callback
+            // itself, whose frame must be open by then: trampolines come last.
             let cookie = u64::from(*bit);
             if let Ok(program) = trampoline_program(object, btf, name, "", "function_called_fentry")
                 && let Ok(link) = sys::link_tracing_with_cookie(program.as_raw_fd(), TRACE_FENTRY, cookie)
@@ -253,33 +251,7 @@ impl Attachment {
             }
             Ok(())
         };
-        functions.iter().enumerate().map(attach).collect()
-    }
-
-    /// Notes the calls of those functions that no interrupt makes by one link, where the kernel has kprobe.multi; returns the
-    /// numbers of those. The others interrupts call in the middle of other programs: see [`Manner::interrupts`].
-    fn note_by_one_link(&mut self, object: &Object, functions: &[(&str, u64, u8)]) -> BTreeSet<usize> {
-        /// What the end of I/O calls.
-        const BY_INTERRUPTS: [&str; 4] = ["folio_unlock", "unlock_page", "folio_end_writeback", "end_page_writeback"];
-        let (mut numbers, mut addresses, mut cookies) = (BTreeSet::new(), Vec::new(), Vec::new());
-        for (number, (name, address, bit)) in functions.iter().enumerate() {
-            if !BY_INTERRUPTS.contains(name) {
-                numbers.insert(number);
-                addresses.push(*address);
-                cookies.push(u64::from(*bit));
-            }
-        }
-        if self.backend != Some(Backend::KprobeMulti) || numbers.is_empty() {
-            return BTreeSet::new();
-        }
-        let program = self.program(object, "function_called", Purpose::KprobeMulti);
-        match program.and_then(|program| sys::link_kprobe_multi(program, &addresses, &cookies, At::Entry)) {
-            Ok(link) => {
-                self.links.push(link);
-                numbers
-            }
-            Err(_) => BTreeSet::new(),
-        }
+        functions.iter().map(attach).collect()
     }
 
     /// The programs in use that the kernel counts skipped runs of.
