@@ -250,10 +250,10 @@ fn tend(session: &mut Session, looks: u32) -> Option<String> {
         if looks <= LOOK_AROUND_EVERY || seldom && (looks <= TAKE_OFF_EVERY || looks.is_multiple_of(TAKE_OFF_EVERY)) {
             session.take_off_direct()?;
         }
+        session.tend()?;
         if !seldom {
             return Ok(0);
         }
-        session.tend()?;
         // A new file system takes a while, in which no page is looked at.
         session.look_around()
     };

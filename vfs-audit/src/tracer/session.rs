@@ -50,6 +50,8 @@ const TRACEPOINTS: &[Tracepoint] = &[
 
 /// Program and tracepoint that are attached only while they are needed, see [`Session::tend`].
 const RESYNC: Tracepoint = ("resync", c"sys_enter");
+/// Looks without a new invocation of incomplete history after which it is taken off: every system call pays for it.
+const QUIET_LOOKS: u32 = 2;
 /// Direct calls of a shared function after which, when hardly any call came through a table, its probe is taken off …
 const DIRECT_CALLS_MAX: u64 = 1_000;
 /// … hardly any: less than one in so many.
@@ -159,8 +161,10 @@ pub struct Session {
     resync: Option<[OwnedFd; 2]>,
     /// (program, link) of each of [`TRACEPOINTS`].
     tracepoints: Vec<[OwnedFd; 2]>,
-    /// Invocations by user tasks of incomplete history at the last look.
-    incomplete_seen: u64,
+    /// Invocations by user tasks of incomplete history at the last look; `None` before the first.
+    incomplete_seen: Option<u64>,
+    /// Looks since that number has grown.
+    quiet_looks: u32,
     /// Invocations of our own that the self-test saw.
     pub(super) self_test: u64,
     /// Lock primitives that the self-test has called, and whose probes did not fire; `None`: not tested.
@@ -246,7 +250,8 @@ impl Session {
             fates: Vec::new(),
             resync: None,
             tracepoints: Vec::new(),
-            incomplete_seen: 0,
+            incomplete_seen: None,
+            quiet_looks: 0,
             self_test: 0,
             silent: None,
             preemption_count,
@@ -430,18 +435,19 @@ impl Session {
     }
 
     /// Looks after the watch on system calls: they are watched only while invocations come from user tasks whose lock
-    /// history is incomplete.
+    /// history is incomplete, and at the start, when every task's is.
     ///
     /// # Errors
     /// When a map cannot be read or the tracepoint cannot be attached again.
     pub fn tend(&mut self) -> Result<(), TracerError> {
         let incomplete = self.stat(Stat::IncompleteUser)?;
-        let grown = incomplete > self.incomplete_seen;
-        self.incomplete_seen = incomplete;
+        let grown = self.incomplete_seen.is_none_or(|seen| incomplete > seen);
+        self.incomplete_seen = Some(incomplete);
+        self.quiet_looks = if grown { 0 } else { self.quiet_looks.saturating_add(1) };
         match (grown, self.resync.take()) {
             (true, None) => self.resync = Some(attach_tracepoint(&self.object, RESYNC)?),
             // Dropping the link detaches it.
-            (false, Some(_)) => {}
+            (false, Some(_)) if self.quiet_looks >= QUIET_LOOKS => {}
             (_, link) => self.resync = link,
         }
         Ok(())
