@@ -49,6 +49,8 @@ const REFUSALS: &str = "su -s /bin/sh nobody -c 'vfs-audit run --for 1s' 2> /out
 const CHURN: &str = "vfs-workload churn /mnt/ext4 --rounds 400";
 /// One invocation in so many may be missed where the kernel skips probes.
 const SKIPPED_SHARE: u64 = 1000;
+/// A short load may miss so many: 7.3 skipped two and four in a load of some thousand invocations.
+const SKIPPED_FEW: u64 = 8;
 /// Faults of several hundred that a skipped probe may leave undecided.
 const UNDECIDED_MAX: usize = 4;
 /// More bytes than the kernel's longest function has.
@@ -166,7 +168,7 @@ pub(super) fn is_healthy_where(report: &Value, may_skip: bool) -> Result<()> {
 fn has_only_skipped(report: &Value) -> Result<bool> {
     let missed = report["loss"]["by_cause"]["probe_missed"].as_u64().unwrap_or(0);
     let invocations = report["summary"]["invocations"].as_u64().context("the report counts no invocations")?;
-    Ok(report["loss"]["total"] == missed && missed <= invocations / SKIPPED_SHARE)
+    Ok(report["loss"]["total"] == missed && missed <= (invocations / SKIPPED_SHARE).max(SKIPPED_FEW))
 }
 
 /// Whether the kernel skipped probes in favour of a preempted task's: then what concerns some tasks is suspected only.
