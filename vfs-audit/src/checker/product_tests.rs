@@ -120,6 +120,7 @@ fn rule(demand: Demand) -> Rule {
         cites: Vec::new(),
         observes: Vec::new(),
         misses: String::new(),
+        misreports: String::new(),
         since: None,
         until: None,
     }

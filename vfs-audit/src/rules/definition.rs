@@ -83,6 +83,7 @@ pub(super) struct RuleDef {
     pub(super) standing: Option<At<String>>,
     pub(super) why_not_judged: Option<At<String>>,
     pub(super) misses: Option<At<String>>,
+    pub(super) misreports: Option<At<String>>,
     pub(super) facts: Vec<(At<String>, At<String>)>,
     pub(super) except: Vec<At<String>>,
     pub(super) only: Vec<At<String>>,
@@ -103,6 +104,7 @@ const RULE_KEYS: &[&str] = &[
     "standing",
     "why_not_judged",
     "misses",
+    "misreports",
 ];
 const EVERY_KEYS: &[&str] = &[
     "aspect",
@@ -118,6 +120,7 @@ const EVERY_KEYS: &[&str] = &[
     "standing",
     "why_not_judged",
     "misses",
+    "misreports",
     "facts",
     "except",
     "only",
@@ -316,6 +319,7 @@ fn rule_def(rule: &Fields<'_>) -> RuleDef {
         standing: rule.text("standing"),
         why_not_judged: rule.text("why_not_judged"),
         misses: rule.text("misses"),
+        misreports: rule.text("misreports"),
         facts: rule.pairs("facts"),
         except: rule.texts("except"),
         only: rule.texts("only"),

@@ -34,15 +34,15 @@ pub struct Explanation {
 pub fn explain(catalogue: &Catalogue, id: &str) -> Option<Explanation> {
     let (table, op, rule) = catalogue.rule(id)?;
     let in_full = |limit: Limit| limit.text.to_owned();
-    let besides = (!rule.misses.is_empty()).then(|| rule.misses.clone()).into_iter();
+    let besides = |text: &String| (!text.is_empty()).then(|| text.clone()).into_iter();
     let misreports = if rule.requires.is_empty() { Vec::new() } else { limits::misreports(catalogue, op, rule) };
     let not_observable_live = catalogue.not_observable_live().remove(id);
     Some(Explanation {
         rule: ListedRule { not_observable_live, ..listed(catalogue, table, op, rule) },
         observed: observed(op, rule),
         witnesses: limits::witnesses(catalogue, rule),
-        misses: besides.chain(limits::misses(catalogue, op, rule).into_iter().map(in_full)).collect(),
-        misreports: misreports.into_iter().map(in_full).collect(),
+        misses: besides(&rule.misses).chain(limits::misses(catalogue, op, rule).into_iter().map(in_full)).collect(),
+        misreports: besides(&rule.misreports).chain(misreports.into_iter().map(in_full)).collect(),
         example: example(catalogue, rule).unwrap_or_default(),
     })
 }

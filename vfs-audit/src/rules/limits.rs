@@ -67,6 +67,8 @@ pub struct RuleLimits {
     pub misses_besides: String,
     /// What it can wrongly report; empty when it is not judged.
     pub misreports: Vec<Limit>,
+    /// What it can wrongly report beyond that, in its own words; empty when nothing.
+    pub misreports_besides: String,
     /// Known dubious cases of it, which are not reported, with their reasons.
     pub excepted: Vec<String>,
     /// Why it is not judged: nothing to break, or a lock that is gone.
@@ -115,6 +117,7 @@ fn of_rule(catalogue: &Catalogue, table: &Table, op: &Op, rule: &Rule) -> RuleLi
         witnesses: witnesses(catalogue, rule),
         misses: misses(catalogue, op, rule),
         misses_besides: rule.misses.clone(),
+        misreports_besides: rule.misreports.clone(),
         misreports: if is_judged { misreports(catalogue, op, rule) } else { Vec::new() },
         excepted: exceptions.map(|exception| exception.reason.clone()).collect(),
         not_judged: rule.why_not_judged.clone().or_else(|| catalogue.stale(rule)),

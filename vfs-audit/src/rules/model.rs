@@ -145,6 +145,8 @@ pub struct Rule {
     pub observes: Vec<LockOf>,
     /// What a check of this rule in particular can miss, in words; empty when nothing beyond the general limits.
     pub misses: String,
+    /// What a check of this rule in particular can wrongly report, likewise.
+    pub misreports: String,
     /// First release whose document says so; the oldest known one when absent.
     pub since: Option<String>,
     /// Last release whose document says so; absent when it still does.

@@ -73,6 +73,7 @@ fn undocumented(column: &ColumnDef, place: &Place<'_>) -> Rule {
         cites: vec![heading.clone()],
         observes: Vec::new(),
         misses: String::new(),
+        misreports: String::new(),
         since: None,
         until: None,
     }
@@ -95,7 +96,8 @@ fn rule(definition: &RuleDef, place: &Place<'_>) -> Rule {
         statement: definition.statement.value.replace("{op}", &place.op.name),
         cites: cites(definition, &id, place).into_iter().map(|cell| cell.column.clone()).collect(),
         observes: observes(definition, place),
-        misses: definition.misses.as_ref().map(|misses| misses.value.clone()).unwrap_or_default(),
+        misses: definition.misses.as_ref().map(|text| text.value.clone()).unwrap_or_default(),
+        misreports: definition.misreports.as_ref().map(|text| text.value.clone()).unwrap_or_default(),
         since: definition.reach.since.map(|release| release.name().to_owned()),
         until: definition.reach.until.map(|release| release.name().to_owned()),
         id,

@@ -114,6 +114,7 @@ impl<'b, 'a> OpBuilder<'b, 'a> {
             cites: Vec::new(),
             observes: Vec::new(),
             misses: String::new(),
+            misreports: String::new(),
             since: None,
             until: None,
         }

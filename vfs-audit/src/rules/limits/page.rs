@@ -78,6 +78,9 @@ impl Limits {
         if !rule.misses_besides.is_empty() {
             remarks.push(format!("misses {}", rule.misses_besides));
         }
+        if !rule.misreports_besides.is_empty() {
+            remarks.push(format!("reports wrongly {}", rule.misreports_besides));
+        }
         remarks.extend(rule.excepted.iter().map(|why| format!("known dubious: {why}")));
         let cells =
             [short(rule), rule.witnesses.join("; "), signs(&rule.misses), signs(&rule.misreports), remarks.join("; ")];
