@@ -106,10 +106,13 @@ fn claim(task: u64) -> Option<*mut TaskLocks> {
         return None;
     };
     if TASKS_ASIDE.insert(task, place, BPF_NOEXIST.into()).is_err() {
-        // An interrupt's program was first, or there is no room.
+        // An interrupt's program was first, and its table serves as well; or there is no room.
         let _ = ASIDE_FREE.push(place, 0);
-        lose(Loss::TaskTableFull);
-        return None;
+        let other = aside(task);
+        if other.is_none() {
+            lose(Loss::TaskTableFull);
+        }
+        return other;
     }
     TASKS.get_ptr_mut(place)
 }
