@@ -102,7 +102,7 @@ pub(crate) fn empty_released(locks: *mut TaskLocks, task: u64) -> u32 {
 /// Copies the exclusive holdings that go on to `to`; the task's table stays as it is: whoever sleeps, or is interrupted, on
 /// its way to a lock has noted the acquisition already.
 #[inline(never)]
-pub(crate) fn copy_exclusive(locks: *const TaskLocks, task: u64, to: *mut Event) -> u32 {
+pub(crate) fn copy_exclusive(locks: *const TaskLocks, task: u64, to: *mut Event) {
     for index in 0..HELD_LOCKS_MAX {
         // SAFETY: every caller passes a live map value and a reserved record; the index is below the size of both arrays.
         unsafe {
@@ -117,7 +117,6 @@ pub(crate) fn copy_exclusive(locks: *const TaskLocks, task: u64, to: *mut Event)
             (*place).pad = 0;
         }
     }
-    0
 }
 
 /// Finds `instance` among the shared holdings, newest first: its index.

@@ -172,9 +172,9 @@ impl Attachment {
     }
 
     /// Compiles `plans`, to be used where kprobe.multi is.
-    pub(super) fn compile(&mut self, object: &Object, btf: &Btf, plans: &[HookPlan], known: fast_path::Known) {
+    pub(super) fn compile(&mut self, object: &Object, btf: &Btf, plans: &[HookPlan], fixed: fast_path::Fixed) {
         if object.cast().is_some() && self.wanted.is_none_or(|wanted| wanted == Backend::KprobeMulti) {
-            self.fast = Some(self.compiled(object, btf, plans, known));
+            self.fast = Some(self.compiled(object, btf, plans, fixed));
         }
     }
 
@@ -183,14 +183,14 @@ impl Attachment {
         object: &Object,
         btf: &Btf,
         plans: &[HookPlan],
-        known: fast_path::Known,
+        fixed: fast_path::Fixed,
     ) -> Result<Compiled, String> {
         let (watched, others): (Vec<&HookPlan>, Vec<&HookPlan>) =
             plans.iter().partition(|plan| plan.watched & WATCH_EXIT != 0);
-        let both = self.compiled_for_both(object, btf, &watched, known);
+        let both = self.compiled_for_both(object, btf, &watched, fixed);
         let rest = if both.is_ok() { others } else { plans.iter().collect() };
         let interpreter = self.program(object, "callback_entry", Purpose::KprobeMulti).map_err(|e| e.to_string())?;
-        let entry = FastPath::load(object, &rest, Kind::Entry { interpreter }, known)?;
+        let entry = FastPath::load(object, &rest, Kind::Entry { interpreter }, fixed)?;
         Ok(Compiled { entry, both })
     }
 
@@ -200,12 +200,12 @@ impl Attachment {
         object: &Object,
         btf: &Btf,
         plans: &[&HookPlan],
-        known: fast_path::Known,
+        fixed: fast_path::Fixed,
     ) -> Result<FastPath, String> {
         let is_return = btf.function_named("bpf_session_is_return").ok_or("the kernel has no kprobe.session")?;
         let mut program = |name| self.program(object, name, Purpose::KprobeSession).map_err(|e| e.to_string());
         let (interpreter, exit) = (program("callback_entry")?, program("callback_exit")?);
-        FastPath::load(object, plans, Kind::Both { interpreter, exit, is_return }, known)
+        FastPath::load(object, plans, Kind::Both { interpreter, exit, is_return }, fixed)
     }
 
     /// The number of the code for `plan`, see [`FastPath::code_of`].

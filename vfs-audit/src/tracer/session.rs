@@ -344,8 +344,8 @@ impl Session {
             let (per_cpu_offsets, preempt_count) = self.preemption_count;
             let flags_saved = self.saves_flags();
             let own_tgid = std::process::id();
-            let known = fast_path::Known { per_cpu_offsets, preempt_count, flags_saved, own_tgid };
-            self.callbacks.compile(&self.object, &self.btf, &of_hooks, known);
+            let fixed = fast_path::Fixed { per_cpu_offsets, preempt_count, flags_saved, own_tgid };
+            self.callbacks.compile(&self.object, &self.btf, &of_hooks, fixed);
         }
         self.give_places(&of_hooks, first)?;
         let plans = &self.plans;

@@ -49,7 +49,7 @@ const REFUSALS: &str = "su -s /bin/sh nobody -c 'vfs-audit run --for 1s' 2> /out
 const CHURN: &str = "vfs-workload churn /mnt/ext4 --rounds 400";
 /// One invocation in so many may be missed where the kernel skips probes.
 const SKIPPED_SHARE: u64 = 1000;
-/// A short load may miss so many: 7.3 skipped two and four in a load of some thousand invocations.
+/// Where tasks are preempted in programs, a short load may miss so many: 7.3 skipped two and four of some thousand.
 const SKIPPED_FEW: u64 = 8;
 /// Faults of several hundred that a skipped probe may leave undecided.
 const UNDECIDED_MAX: usize = 4;
@@ -144,10 +144,13 @@ fn text<'a>(value: &'a Value, key: &str) -> Result<&'a str> {
 
 /// Nothing lost, no contradiction of the witnesses, no release missed: else the figures beside it mean little.
 pub(super) fn is_healthy(report: &Value) -> Result<()> {
-    let release = text(&report["kernel"], "release")?;
-    // kprobe.multi is built on the function graph tracer there, where a task can be preempted in the middle of an exit's
-    // program, and no other kprobe runs on its CPU meanwhile.
-    is_healthy_where(report, release_of(release).is_some_and(|release| release >= (6, 14)))
+    is_healthy_where(report, is_preempted_in_programs(report)?)
+}
+
+/// Whether a task can be preempted in the middle of an exit's program, and no other kprobe runs on its CPU meanwhile:
+/// kprobe.multi is built on the function graph tracer there.
+fn is_preempted_in_programs(report: &Value) -> Result<bool> {
+    Ok(release_of(text(&report["kernel"], "release")?).is_some_and(|release| release >= (6, 14)))
 }
 
 /// The same, where the kernel `may_skip` a few runs of programs.
@@ -168,7 +171,8 @@ pub(super) fn is_healthy_where(report: &Value, may_skip: bool) -> Result<()> {
 fn has_only_skipped(report: &Value) -> Result<bool> {
     let missed = report["loss"]["by_cause"]["probe_missed"].as_u64().unwrap_or(0);
     let invocations = report["summary"]["invocations"].as_u64().context("the report counts no invocations")?;
-    Ok(report["loss"]["total"] == missed && missed <= (invocations / SKIPPED_SHARE).max(SKIPPED_FEW))
+    let few = if is_preempted_in_programs(report)? { SKIPPED_FEW } else { 0 };
+    Ok(report["loss"]["total"] == missed && missed <= (invocations / SKIPPED_SHARE).max(few))
 }
 
 /// Whether the kernel skipped probes in favour of a preempted task's: then what concerns some tasks is suspected only.

@@ -23,10 +23,10 @@ pub(super) fn context(asm: &mut Assembler, ground: &Ground<'_>, slow: Label) {
         asm.map_value(to, ground.control, field);
         asm.load(width, to, to, 0);
     };
-    asm.set(Reg::R2, ground.known.per_cpu_offsets);
+    asm.set(Reg::R2, ground.fixed.per_cpu_offsets);
     asm.alu(Alu::Add, Reg::R1, Reg::R2);
     read(asm, ground);
-    asm.set(Reg::R1, ground.known.preempt_count);
+    asm.set(Reg::R1, ground.fixed.preempt_count);
     asm.alu(Alu::Add, Reg::R1, Reg::R0);
     read(asm, ground);
     asm.set(Reg::R1, (!PREEMPT_NEED_RESCHED).into());
@@ -41,7 +41,7 @@ pub(super) fn context(asm: &mut Assembler, ground: &Ground<'_>, slow: Label) {
         control(asm, Reg::R1, Width::Word, offset_of!(Control, rcu_base));
         asm.jump_if(Reg::R0, If::Above, Reg::R1, slow);
     }
-    if ground.known.flags_saved {
+    if ground.fixed.flags_saved {
         asm.load(Width::Double, Reg::R1, Reg::R6, register::FLAGS);
         asm.alu_by(Alu::And, Reg::R1, FLAG_INTERRUPTS as i32);
         asm.jump_if_value(Reg::R1, If::Equal, 0, slow);

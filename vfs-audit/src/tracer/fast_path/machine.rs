@@ -4,7 +4,7 @@ use std::{collections::HashMap, mem::size_of, sync::LazyLock};
 
 use vfs_audit_common::{Control, CountedPlace, HookPlaces, KernelOffsets, TaskLocks, task_place};
 
-use super::{Ground, Known};
+use super::{Fixed, Ground};
 
 pub(super) const TASK: u64 = 0xff11_0000_0123_4480;
 pub(super) const STACK: u64 = 0xff20_0000_0000_0000;
@@ -50,7 +50,7 @@ pub(super) const OWN: u32 = 42;
 pub(super) fn ground() -> Ground<'static> {
     Ground {
         offsets: &OFFSETS,
-        known: Known { per_cpu_offsets: PER_CPU_OFFSETS, preempt_count: 0x40, flags_saved: true, own_tgid: OWN },
+        fixed: Fixed { per_cpu_offsets: PER_CPU_OFFSETS, preempt_count: 0x40, flags_saved: true, own_tgid: OWN },
         cast: CAST,
         control: CONTROL,
         tasks: TASKS,

@@ -87,7 +87,7 @@ pub(super) struct FastPath {
 
 /// What is known before the programs are made, and so stands in their code.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Known {
+pub(super) struct Fixed {
     /// Address of the per-CPU offsets.
     pub(super) per_cpu_offsets: u64,
     /// Per-CPU address of the preemption count.
@@ -101,7 +101,7 @@ pub(super) struct Known {
 /// Maps and numbers of the running kernel.
 struct Ground<'a> {
     offsets: &'a KernelOffsets,
-    known: Known,
+    fixed: Fixed,
     /// Number of the kernel function `bpf_rdonly_cast`.
     cast: u32,
     control: i32,
@@ -117,12 +117,12 @@ struct Ground<'a> {
 
 impl<'a> Ground<'a> {
     /// Everything, and `interpreter` for the map that leads to the interpreter.
-    fn of(object: &'a Object, interpreter: &str, known: Known) -> Result<Self, String> {
+    fn of(object: &'a Object, interpreter: &str, fixed: Fixed) -> Result<Self, String> {
         let (offsets, cast) = object.cast().ok_or("the kernel has no bpf_rdonly_cast")?;
         let map = |name| object.map(name).ok_or_else(|| format!("the eBPF object has no map {name}"));
         Ok(Self {
             offsets,
-            known,
+            fixed,
             cast,
             control: map("CONTROL")?,
             tasks: map("TASKS")?,
@@ -141,7 +141,7 @@ impl<'a> Ground<'a> {
 /// only program of `map`; `None` when that would take all, or the kernel refuses it.
 pub(super) fn load_interrupt(object: &Object, map: &str, hook: OfHook<'_>, purpose: Purpose) -> Option<OwnedFd> {
     // Nothing of the task's is asked there.
-    let code = interrupt::assemble(&Ground::of(object, map, Known::default()).ok()?, hook)?;
+    let code = interrupt::assemble(&Ground::of(object, map, Fixed::default()).ok()?, hook)?;
     sys::load("callback_interrupt", &code, purpose).ok()
 }
 
@@ -169,15 +169,15 @@ impl FastPath {
     ///
     /// # Errors
     /// Why there can be none here, in words: the kernel has no `bpf_rdonly_cast`, does not tell contexts, or refuses the program.
-    pub(super) fn load(object: &Object, plans: &[&HookPlan], kind: Kind, known: Known) -> Result<Self, String> {
-        if known.per_cpu_offsets == 0 {
+    pub(super) fn load(object: &Object, plans: &[&HookPlan], kind: Kind, fixed: Fixed) -> Result<Self, String> {
+        if fixed.per_cpu_offsets == 0 {
             return Err("the kernel does not say where its preemption count is".to_owned());
         }
         let (name, purpose, interpreter) = match kind {
             Kind::Entry { .. } => ("callback_fast", Purpose::KprobeMulti, INTERPRETER),
             Kind::Both { .. } => ("callback_both", Purpose::KprobeSession, INTERPRETER_OF_BOTH),
         };
-        let ground = Ground::of(object, interpreter, known)?;
+        let ground = Ground::of(object, interpreter, fixed)?;
         let mut shapes = Vec::new();
         for shape in plans.iter().filter_map(|plan| Shape::of(plan)) {
             if !shapes.contains(&shape) {
@@ -358,7 +358,7 @@ fn prologue(asm: &mut Assembler, ground: &Ground<'_>, slow: Label, out: Label) {
     asm.jump_if(Reg::R1, If::NotEqual, Reg::R8, slow);
     // The daemon's own calls are not wanted; one process alone is never wanted here, see `ENABLED_FAST`.
     asm.load(Width::Word, Reg::R1, Reg::R7, offset_of!(TaskLocks, tgid));
-    asm.jump_if_value(Reg::R1, If::Equal, ground.known.own_tgid.cast_signed(), out);
+    asm.jump_if_value(Reg::R1, If::Equal, ground.fixed.own_tgid.cast_signed(), out);
     asm.load(Width::Word, Reg::R1, Reg::R7, offset_of!(TaskLocks, history_complete));
     asm.jump_if_value(Reg::R1, If::NotEqual, 1, slow);
     // On another stack an interrupt borrows the task.
@@ -370,7 +370,7 @@ fn prologue(asm: &mut Assembler, ground: &Ground<'_>, slow: Label, out: Label) {
     asm.jump_if_value(Reg::R3, If::NotBelow, ground.offsets.thread_size.cast_signed(), slow);
     read(asm, ground);
     asm.store_local(local::CALLER, Reg::R0);
-    if ground.known.flags_saved {
+    if ground.fixed.flags_saved {
         // All registers are, and the instruction pointer is that of the call at the function's beginning. A function that lies
         // elsewhere than others is not found by it.
         asm.load(Width::Double, Reg::R9, Reg::R6, register::INSTRUCTION_POINTER);
