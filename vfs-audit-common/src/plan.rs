@@ -74,6 +74,8 @@ pub const FLAG_WITHIN: u8 = 21;
 /// Flag: the own lock of role `a`'s area is held: an rwsem at `value` in what `offset` points to (`b` = 1), or a count at `offset`
 /// of more than one (`b` = 2).
 pub const FLAG_VMA_LOCKED: u8 = 22;
+/// Argument `b` is at least as large as the member at `offset` of role `a`'s object, both signed 64-bit numbers.
+pub const FLAG_ARGUMENT_REACHES: u8 = 23;
 
 /// The callback is not watched beyond its entry.
 pub const WATCH_NONE: u8 = 0;

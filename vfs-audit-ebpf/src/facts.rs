@@ -3,12 +3,12 @@
 //! Roles and lock words are kept in the task's own map value: the stack is small, and zeroing it costs more than the rest.
 
 use vfs_audit_common::{
-    ERRORS_FROM, FLAG_AND_MASK, FLAG_ATOMIC, FLAG_IN_INTERRUPT, FLAG_IN_RCU_WALK, FLAG_IN_SYSCALL, FLAG_IS_DIRECTORY,
-    FLAG_MEMBER_EQUALS, FLAG_MEMBER_MASK, FLAG_ON_STACK, FLAG_PRESENT, FLAG_ROLES_DIFFER, FLAG_VMA_LOCKED, FLAG_WITHIN,
-    FLAGS_MAX, FROM_CONSTANT, FROM_ROLE, FlagReader, HookPlan, LOCK_MUTEX, LOCK_RCU, LOCK_RWSEM, LOCK_UNTRACKED,
-    ROLE_STEPS_MAX, ROLES_MAX, RoleReader, SLOT_ABSENT, SLOT_OFFSETS_MAX, SLOT_TRACKED_EXCLUSIVE, SLOT_TRACKED_NONE,
-    SLOT_TRACKED_SHARED, SLOT_UNTRACKED, SLOT_WORD_FREE, SLOT_WORD_READERS, SLOT_WORD_SELF, SlotReader, Stat,
-    TaskLocks,
+    ERRORS_FROM, FLAG_AND_MASK, FLAG_ARGUMENT_REACHES, FLAG_ATOMIC, FLAG_IN_INTERRUPT, FLAG_IN_RCU_WALK,
+    FLAG_IN_SYSCALL, FLAG_IS_DIRECTORY, FLAG_MEMBER_EQUALS, FLAG_MEMBER_MASK, FLAG_ON_STACK, FLAG_PRESENT,
+    FLAG_ROLES_DIFFER, FLAG_VMA_LOCKED, FLAG_WITHIN, FLAGS_MAX, FROM_CONSTANT, FROM_ROLE, FlagReader, HookPlan,
+    LOCK_MUTEX, LOCK_RCU, LOCK_RWSEM, LOCK_UNTRACKED, ROLE_STEPS_MAX, ROLES_MAX, RoleReader, SLOT_ABSENT,
+    SLOT_OFFSETS_MAX, SLOT_TRACKED_EXCLUSIVE, SLOT_TRACKED_NONE, SLOT_TRACKED_SHARED, SLOT_UNTRACKED, SLOT_WORD_FREE,
+    SLOT_WORD_READERS, SLOT_WORD_SELF, SlotReader, Stat, TaskLocks,
 };
 
 use crate::{
@@ -193,6 +193,13 @@ pub(crate) unsafe fn flag(reader: &FlagReader, args: &Args, locks: *mut TaskLock
                 yes_if(inode != 0 && fast_u64(inode + u64::from(offset!(inode_mode))) & S_IFMT == S_IFDIR)
             }
             FLAG_MEMBER_MASK | FLAG_MEMBER_EQUALS => member(reader, role(locks, reader.a)),
+            FLAG_ARGUMENT_REACHES => match role(locks, reader.a) {
+                0 => UNREAD,
+                object => {
+                    let argument = args[usize::from(reader.b) & 7].cast_signed();
+                    yes_if(argument >= fast_u64(object + u64::from(reader.offset)).cast_signed())
+                }
+            },
             FLAG_ATOMIC => yes_if(around.bits & context::ATOMIC != 0),
             FLAG_IN_INTERRUPT => yes_if(around.bits & context::INTERRUPT != 0),
             FLAG_ON_STACK => yes_if(around.bits & ON_STACK != 0),

@@ -22,10 +22,12 @@ const COMPLETE: &str = "complete";
 pub const ALL: &[&str] = &["6.1", "6.12", "6.18", "7.3"];
 /// The plain flavour, whose modules include file systems that the cloud flavour lacks.
 pub const PLAIN: &str = "6.12-amd64";
-/// Names a kernel that checks its own locks, everything built in.
+/// Names a kernel that checks its own locks, everything built in; of another series with a dash and its name (`lockdep-7.3`).
 pub const LOCKDEP: &str = "lockdep";
-/// Where that kernel lies, relative to the repository: it is no package of Debian's.
-const LOCKDEP_IMAGE: &str = "../shared/kernels/lockdep-6.12/vmlinuz";
+/// The series of the kernel with lockdep, where none is named.
+const LOCKDEP_SERIES: &str = "6.12";
+/// Where kernels with lockdep lie, relative to the repository: they are no packages of Debian's.
+const LOCKDEP_PLACE: &str = "../shared/kernels";
 
 /// A kernel that can be booted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,9 +121,9 @@ impl std::error::Error for NotAtHand {}
 /// # Errors
 /// An unknown series, a kernel that cannot be fetched and is not in the cache, or [`NotAtHand`].
 pub fn fetch(name: &str) -> Result<Kernel> {
-    if name == LOCKDEP {
-        let given = lockdep_at_hand();
-        let places = [given.clone(), lockdep_in_cache()?];
+    if let Some(series) = lockdep_series(name) {
+        let given = lockdep_at_hand(series);
+        let places = [given.clone(), lockdep_in_cache(series)?];
         let place = places.iter().find(|path| path.is_file());
         return place.map_or_else(|| Err(NotAtHand { path: given }.into()), |path| from_file(path));
     }
@@ -142,17 +144,25 @@ pub fn fetch(name: &str) -> Result<Kernel> {
     }
 }
 
-/// Where the kernel with lockdep is looked for first.
-pub(crate) fn lockdep_at_hand() -> PathBuf {
-    workspace::root().join(LOCKDEP_IMAGE)
+/// The series of the kernel with lockdep that `name` names ("lockdep", "lockdep-7.3").
+pub(crate) fn lockdep_series(name: &str) -> Option<&str> {
+    match name.strip_prefix(LOCKDEP)? {
+        "" => Some(LOCKDEP_SERIES),
+        rest => rest.strip_prefix('-'),
+    }
+}
+
+/// Where the kernel with lockdep of `series` is looked for first.
+pub(crate) fn lockdep_at_hand(series: &str) -> PathBuf {
+    workspace::root().join(LOCKDEP_PLACE).join(format!("{LOCKDEP}-{series}")).join("vmlinuz")
 }
 
 /// Where it lies once it was built (`cargo xtask oracle --build`).
 ///
 /// # Errors
 /// There is no cache.
-pub(crate) fn lockdep_in_cache() -> Result<PathBuf> {
-    Ok(workspace::cache_dir()?.join("kernels").join(LOCKDEP).join("vmlinuz"))
+pub(crate) fn lockdep_in_cache(series: &str) -> Result<PathBuf> {
+    Ok(workspace::cache_dir()?.join("kernels").join(format!("{LOCKDEP}-{series}")).join("vmlinuz"))
 }
 
 /// A kernel given as a file, everything built in.

@@ -97,6 +97,12 @@ pub(super) fn fact(text: &str, constants: &Constants) -> Result<FactReader, Prob
     if let Some((left, right)) = text.split_once(" == ") {
         return equal(left.trim(), right, constants).unwrap_or_else(|| Err(bad()));
     }
+    if let Some((left, right)) = text.split_once(" >= ") {
+        let reader = argument(left.trim()).zip(member(right.trim()));
+        return reader
+            .map(|(argument, (role, path))| FactReader::ArgumentReaches { argument, role, path })
+            .ok_or_else(bad);
+    }
     call(text).ok_or_else(bad)
 }
 
@@ -298,6 +304,14 @@ mod tests {
         assert_eq!(
             read("wbc.sync_mode == 0"),
             FactReader::MemberEquals { role: "wbc".into(), path: vec!["sync_mode".into()], value: 0 }
+        );
+        assert_eq!(
+            read("loff_t#1 >= inode.i_size"),
+            FactReader::ArgumentReaches {
+                argument: Argument { type_name: "loff_t".into(), nth: 1 },
+                role: "inode".into(),
+                path: vec!["i_size".into()]
+            }
         );
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
         assert_eq!(read("order(f | g, h)"), FactReader::Order(names(&["f", "g"]), names(&["h"])));

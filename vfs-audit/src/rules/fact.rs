@@ -33,6 +33,15 @@ pub enum FactReader {
         /// Value.
         value: i64,
     },
+    /// `argument >= role.member`: an argument that is at least as large as a member of a role's object, both signed.
+    ArgumentReaches {
+        /// Argument.
+        argument: Argument,
+        /// Role whose object has the member.
+        role: String,
+        /// Member, as a path.
+        path: Vec<String>,
+    },
     /// `bit(role.member, ENUMERATOR)`: one bit of a member, numbered by an enumerator that BTF knows (`PG_writeback`).
     MemberBit {
         /// Role whose object has the member.
@@ -130,6 +139,7 @@ impl FactReader {
             | Self::Slept
             | Self::MemberMask { .. }
             | Self::MemberEquals { .. }
+            | Self::ArgumentReaches { .. }
             | Self::MemberBit { .. }
             | Self::ResultNegative
             | Self::ResultIsErrorPointer
@@ -195,6 +205,7 @@ impl FactReader {
             | Self::Mask(..)
             | Self::MemberMask { .. }
             | Self::MemberEquals { .. }
+            | Self::ArgumentReaches { .. }
             | Self::MemberBit { .. }
             | Self::CalledFrom(_)
             | Self::InSyscall(_)
@@ -218,6 +229,7 @@ impl FactReader {
                 | Self::Mask(..)
                 | Self::MemberMask { .. }
                 | Self::MemberEquals { .. }
+                | Self::ArgumentReaches { .. }
                 | Self::MemberBit { .. }
         )
     }
@@ -234,6 +246,7 @@ impl FactReader {
             | Self::Overlaps { role, .. }
             | Self::MemberMask { role, .. }
             | Self::MemberEquals { role, .. }
+            | Self::ArgumentReaches { role, .. }
             | Self::MemberBit { role, .. }
             | Self::CountsDown { role, .. }
             | Self::Strays { role, .. }

@@ -84,6 +84,7 @@ impl fmt::Display for FactReader {
             Self::Slept => formatter.write_str("slept"),
             Self::MemberMask { role, path, mask } => write!(formatter, "{} & {mask:#x}", member(role, path)),
             Self::MemberEquals { role, path, value } => write!(formatter, "{} == {value}", member(role, path)),
+            Self::ArgumentReaches { argument, role, path } => write!(formatter, "{argument} >= {}", member(role, path)),
             Self::MemberBit { role, path, bit } => write!(formatter, "bit({}, {bit})", member(role, path)),
             Self::AtExit(inner) => write!(formatter, "at_exit({inner})"),
             Self::ResultNegative => formatter.write_str("result < 0"),

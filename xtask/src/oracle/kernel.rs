@@ -10,14 +10,11 @@ use std::thread;
 
 use anyhow::{Context, Result};
 
-use crate::archive::{self, Archive};
+use crate::archive::Archive;
 use crate::kernels::{self, Kernel};
 use crate::process;
 use crate::workspace::Lock;
 
-/// Debian's source of the series that is built.
-const PACKAGE: &str = "linux-source-6.12";
-const SERIES: &str = "6.12";
 /// Set on top of Debian's configuration.
 const FRAGMENT: &str = include_str!("lockdep.config");
 /// What a kernel's build needs that few machines have: program, package.
@@ -32,22 +29,22 @@ const NEEDED: &[(&str, &str)] = &[
     ("xz", "xz-utils"),
 ];
 
-/// Fetches, configures and builds; returns the kernel in the cache.
+/// Fetches, configures and builds the kernel of `series` ("6.12"); returns it in the cache.
 ///
 /// # Errors
 /// A program is missing, or the source cannot be fetched, configured or built.
-pub(super) fn build() -> Result<Kernel> {
+pub(super) fn build(series: &str) -> Result<Kernel> {
     for (program, package) in NEEDED {
         process::require(program, package)?;
     }
-    let place = kernels::lockdep_in_cache()?;
+    let place = kernels::lockdep_in_cache(series)?;
     let directory = place.parent().context("the cache has no directory")?;
     let _lock = Lock::acquire(&directory.join("lock"))?;
     if place.is_file() {
         return kernels::from_file(&place);
     }
-    let source = fetch(directory)?;
-    configure(&source)?;
+    let source = fetch(series, directory)?;
+    configure(series, &source)?;
     let jobs = thread::available_parallelism().map_or(1, usize::from);
     eprintln!("oracle: building the kernel, with {jobs} jobs: this takes hours on a small machine");
     process::run(make(&source).arg(format!("-j{jobs}")).arg("bzImage"))?;
@@ -60,26 +57,27 @@ pub(super) fn build() -> Result<Kernel> {
 }
 
 /// The source, unpacked below `directory`.
-fn fetch(directory: &Path) -> Result<PathBuf> {
-    let source = directory.join(PACKAGE);
+fn fetch(series: &str, directory: &Path) -> Result<PathBuf> {
+    let package = format!("linux-source-{series}");
+    let source = directory.join(&package);
     if source.join("Makefile").is_file() {
         return Ok(source);
     }
     let unpacked = directory.join("package");
-    Archive::open(&archive::BOOKWORM)?.download_and_unpack(PACKAGE, &unpacked)?;
-    let packed = unpacked.join(format!("usr/src/{PACKAGE}.tar.xz"));
+    Archive::open(kernels::suite(series)?)?.download_and_unpack(&package, &unpacked)?;
+    let packed = unpacked.join(format!("usr/src/{package}.tar.xz"));
     process::run(Command::new("tar").arg("-xJf").arg(&packed).arg("-C").arg(directory))?;
     fs::remove_dir_all(&unpacked)?;
     Ok(source)
 }
 
 /// Writes `.config`.
-fn configure(source: &Path) -> Result<()> {
-    let given = kernels::lockdep_at_hand().with_file_name("config");
+fn configure(series: &str, source: &Path) -> Result<()> {
+    let given = kernels::lockdep_at_hand(series).with_file_name("config");
     let text = if given.is_file() {
         fs::read_to_string(&given).with_context(|| format!("reading {}", given.display()))?
     } else {
-        let debian = kernels::fetch(SERIES)?.config.context("Debian's kernel came without its configuration")?;
+        let debian = kernels::fetch(series)?.config.context("Debian's kernel came without its configuration")?;
         fs::read_to_string(&debian).with_context(|| format!("reading {}", debian.display()))? + "\n" + FRAGMENT
     };
     fs::write(source.join(".config"), text)?;

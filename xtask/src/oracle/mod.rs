@@ -31,6 +31,9 @@ const REPORT: &str = "oracle.json";
 /// Arguments of `oracle`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
+    /// The kernel with lockdep: of another series with its name ("lockdep-7.3").
+    #[arg(long, default_value = kernels::LOCKDEP, value_name = "NAME")]
+    pub kernel: String,
     /// Build the kernel from Debian's source where none is at hand: takes hours on a small machine.
     #[arg(long)]
     pub build: bool,
@@ -69,7 +72,7 @@ struct Ground<'a> {
 /// # Errors
 /// There is no such kernel, a build or the VM fails, or no report comes back.
 pub fn run(args: &Args) -> Result<i32> {
-    let kernel = at_hand(args.build)?;
+    let kernel = at_hand(&args.kernel, args.build)?;
     let daemon = build::run(&build::Args::default())?;
     let out = workspace::root().join(&args.out);
     let offered = file_systems(&kernel)?;
@@ -99,9 +102,12 @@ pub fn run(args: &Args) -> Result<i32> {
     Ok(i32::from(!sum.is_borne_out(args.least)))
 }
 
-fn at_hand(may_build: bool) -> Result<Kernel> {
-    match kernels::fetch(kernels::LOCKDEP) {
-        Err(error) if error.is::<NotAtHand>() && may_build => kernel::build(),
+fn at_hand(name: &str, may_build: bool) -> Result<Kernel> {
+    let series = kernels::lockdep_series(name);
+    let series =
+        series.with_context(|| format!("{name} has no lockdep\nhint: lockdep, or lockdep-7.3 for another series"))?;
+    match kernels::fetch(name) {
+        Err(error) if error.is::<NotAtHand>() && may_build => kernel::build(series),
         Err(error) if error.is::<NotAtHand>() => Err(error.context(
             "lockdep is in no kernel of Debian's\nhint: cargo xtask oracle --build builds one from Debian's source",
         )),

@@ -237,6 +237,9 @@ impl<'c> OpCompiler<'c> {
             FactReader::MemberEquals { role: name, path, value } => {
                 Reader::MemberEquals { role: role(name)?, path: members(path)?, value: *value }
             }
+            FactReader::ArgumentReaches { argument, role: name, path } => {
+                Reader::ArgumentReaches { argument: self.argument(argument)?, role: role(name)?, path: members(path)? }
+            }
             FactReader::MemberBit { role: name, path, bit } => {
                 Reader::MemberMask { role: role(name)?, path: members(path)?, mask: 1 << flag_bit(bit)? }
             }

@@ -62,6 +62,11 @@ pub(crate) enum Reader {
         path: Vec<Member>,
         value: i64,
     },
+    ArgumentReaches {
+        argument: usize,
+        role: usize,
+        path: Vec<Member>,
+    },
     CalledFrom(Vec<String>),
     InSyscall(Vec<String>),
     /// What the reference VFS has nothing of.

@@ -221,6 +221,9 @@ pub(crate) fn now(task: &Task, reader: &Reader, objects: &Objects<'_>, arguments
         Reader::Mask(argument, mask) => arguments[*argument].number()?.cast_unsigned() as u32 & mask != 0,
         Reader::MemberMask { role, path, mask } => member(objects[*role], path)?.cast_unsigned() & mask != 0,
         Reader::MemberEquals { role, path, value } => member(objects[*role], path)? == *value,
+        Reader::ArgumentReaches { argument, role, path } => {
+            arguments[*argument].number()? >= member(objects[*role], path)?
+        }
         Reader::CalledFrom(names) => names.iter().any(|name| task.is_in(name)),
         Reader::InSyscall(names) => names.iter().any(|name| name == task.syscall()),
         Reader::Never => false,
@@ -277,6 +280,7 @@ pub(crate) fn before<'a>(task: &Task, reader: &Reader, plan: &Plan, objects: &Ob
         | Reader::Mask(..)
         | Reader::MemberMask { .. }
         | Reader::MemberEquals { .. }
+        | Reader::ArgumentReaches { .. }
         | Reader::CalledFrom(_)
         | Reader::InSyscall(_)
         | Reader::Never
@@ -369,6 +373,7 @@ pub(crate) fn at_exit(
         | Reader::Mask(..)
         | Reader::MemberMask { .. }
         | Reader::MemberEquals { .. }
+        | Reader::ArgumentReaches { .. }
         | Reader::CalledFrom(_)
         | Reader::InSyscall(_)
         | Reader::Never

@@ -71,7 +71,7 @@ members! {
     Mapping = "mapping"; Host = "host"; FInode = "f_inode"; FMapping = "f_mapping"; FMode = "f_mode"; FFlags = "f_flags";
     KiFilp = "ki_filp"; FlFile = "fl_file"; FlFlags = "fl_flags"; VmMm = "vm_mm"; VmFile = "vm_file"; Vma = "vma";
     Flags = "flags"; Page = "page"; BdDisk = "bd_disk"; DqSb = "dq_sb"; SyncMode = "sync_mode"; NrToWrite = "nr_to_write";
-    MmUsers = "mm_users"; ICount = "i_count"; Counter = "counter"; BPage = "b_page";
+    MmUsers = "mm_users"; ICount = "i_count"; ISize = "i_size"; Counter = "counter"; BPage = "b_page";
 }
 
 impl Value<'_> {
@@ -86,6 +86,7 @@ impl Value<'_> {
             (Self::Inode(inode), Member::IFlctx) => Self::LockContext(&inode.i_flctx),
             (Self::Inode(inode), Member::IMapping) => Self::Mapping(&inode.i_mapping),
             (Self::Inode(inode), Member::ICount) => Self::Counter(inode.i_count.load(SeqCst).into()),
+            (Self::Inode(inode), Member::ISize) => Self::Number(inode.size().cast_signed()),
             (Self::Inode(inode), Member::Flags) => Self::Number(inode.i_flags.load(SeqCst).into()),
             (Self::Mapping(mapping), Member::Host) => mapping.host.get().as_value(),
             (Self::Mapping(mapping), Member::Flags) => Self::Number(mapping.flags.load(SeqCst).into()),
@@ -296,8 +297,15 @@ macro_rules! opaque {
     )*};
 }
 
+// Offsets and lengths: the kernel's are signed.
+impl<'a> AsValue<'a> for u64 {
+    fn as_value(&self) -> Value<'a> {
+        Value::Number(self.cast_signed())
+    }
+}
+
 opaque! {
-    u64 usize &str String &[u8] &mut [u8] &crate::reference::vfs::types::Attributes
+    usize &str String &[u8] &mut [u8] &crate::reference::vfs::types::Attributes
     &crate::reference::vfs::types::Pipe
 }
 

@@ -1,12 +1,12 @@
 //! Facts: each becomes a flag of the entry or of the exit, or is said not to be observable.
 
 use vfs_audit_common::{
-    ARGUMENT_RESULT, FLAG_AND_MASK, FLAG_ATOMIC, FLAG_CALLED, FLAG_HAPPENED, FLAG_IN_INTERRUPT, FLAG_IN_RCU_WALK,
-    FLAG_IN_SYSCALL, FLAG_IS_DIRECTORY, FLAG_MEMBER_EQUALS, FLAG_MEMBER_MASK, FLAG_ON_STACK, FLAG_ORDER, FLAG_PENDING,
-    FLAG_PRESENT, FLAG_RESULT_EQUALS, FLAG_RESULT_ERROR_POINTER, FLAG_RESULT_MASK, FLAG_RESULT_NEGATIVE,
-    FLAG_ROLES_DIFFER, FLAG_SLEPT, FLAG_VMA_LOCKED, FLAG_WITHIN, FROM_ROLE, FlagReader, LOCK_FOLIO, LOCK_MUTEX,
-    LOCK_PAGE, LOCK_RWSEM, ORDERS_MAX, OrderReader, SYSCALLS_MAX, WATCH_ACQUIRE, WATCH_FRAME, WATCH_OBJECTS_MAX,
-    WATCH_RELEASE, WATCH_STRAY, WATCH_UNLOCK, WatchReader,
+    ARGUMENT_RESULT, FLAG_AND_MASK, FLAG_ARGUMENT_REACHES, FLAG_ATOMIC, FLAG_CALLED, FLAG_HAPPENED, FLAG_IN_INTERRUPT,
+    FLAG_IN_RCU_WALK, FLAG_IN_SYSCALL, FLAG_IS_DIRECTORY, FLAG_MEMBER_EQUALS, FLAG_MEMBER_MASK, FLAG_ON_STACK,
+    FLAG_ORDER, FLAG_PENDING, FLAG_PRESENT, FLAG_RESULT_EQUALS, FLAG_RESULT_ERROR_POINTER, FLAG_RESULT_MASK,
+    FLAG_RESULT_NEGATIVE, FLAG_ROLES_DIFFER, FLAG_SLEPT, FLAG_VMA_LOCKED, FLAG_WITHIN, FROM_ROLE, FlagReader,
+    LOCK_FOLIO, LOCK_MUTEX, LOCK_PAGE, LOCK_RWSEM, ORDERS_MAX, OrderReader, SYSCALLS_MAX, WATCH_ACQUIRE, WATCH_FRAME,
+    WATCH_OBJECTS_MAX, WATCH_RELEASE, WATCH_STRAY, WATCH_UNLOCK, WatchReader,
 };
 
 use super::{Compiler, chain, functions::UNLOCKING};
@@ -64,6 +64,15 @@ impl Compiler<'_> {
             FactReader::MemberMask { role, path, mask } => self.member(FLAG_MEMBER_MASK, role, path, *mask),
             FactReader::MemberEquals { role, path, value } => {
                 self.member(FLAG_MEMBER_EQUALS, role, path, value.cast_unsigned())
+            }
+            FactReader::ArgumentReaches { argument, role, path } => {
+                let (b, _) = self.argument(argument)?;
+                let reader = self.member(FLAG_ARGUMENT_REACHES, role, path, 0)?;
+                let is_wide = self.prototype.argument_bytes.get(usize::from(b)).is_some_and(|bytes| *bytes == 8);
+                if !is_wide || reader.width != 8 {
+                    return Err("not observable: only numbers of eight bytes are compared".to_owned());
+                }
+                Ok(FlagReader { b, ..reader })
             }
             FactReader::MemberBit { role, path, bit } => {
                 let enumerator = self.ground.btf.enumerator(bit).filter(|number| *number < 64);
