@@ -94,6 +94,7 @@ pub(super) fn prepare(
             args::Backend::Kprobe => Backend::Kprobe,
             args::Backend::Fentry => Backend::Fentry,
         }),
+        progress: Some(|done, of| note(&format!("{done} of {of} callbacks done"))),
     };
     note("looking for the operations tables in use");
     Ok(Session::prepare(catalogue, wanted).map_err(advise)?)

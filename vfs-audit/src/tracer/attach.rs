@@ -5,6 +5,7 @@ use std::{
     mem::{self, Discriminant},
     os::fd::{AsRawFd as _, OwnedFd},
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use super::{
@@ -17,6 +18,9 @@ use super::{
 };
 use crate::btf::Btf;
 use vfs_audit_common::{HookPlan, WATCH_EXIT};
+
+/// How often it is said how far hooking one by one is.
+const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 
 /// How callbacks are hooked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,6 +126,28 @@ pub(super) struct Manner<'a> {
     pub(super) interrupts: &'a dyn Fn(&Hook) -> bool,
     /// The plan of each.
     pub(super) plan: &'a dyn Fn(&Hook) -> HookPlan,
+    /// Told once a second how many are done, and of how many, where each takes its time.
+    pub(super) progress: Option<fn(usize, usize)>,
+}
+
+/// Tells how far it is, once a second.
+struct Progress {
+    tell: Option<fn(usize, usize)>,
+    all: usize,
+    told: Instant,
+}
+
+impl Progress {
+    fn begin(tell: Option<fn(usize, usize)>, all: usize) -> Self {
+        Self { tell, all, told: Instant::now() }
+    }
+
+    fn done(&mut self, count: usize) {
+        if let Some(tell) = self.tell.filter(|_| self.told.elapsed() >= PROGRESS_EVERY) {
+            tell(count, self.all);
+            self.told = Instant::now();
+        }
+    }
 }
 
 impl Attachment {
@@ -446,7 +472,9 @@ impl Attachment {
         let entry = self.program(object, "callback_entry", Purpose::Kprobe).map_err(|e| e.to_string())?;
         let exit = self.program(object, "callback_exit", Purpose::Kprobe).map_err(|e| e.to_string())?;
         let mut results = Vec::with_capacity(hooks.len());
+        let mut progress = Progress::begin(manner.progress, hooks.len());
         for (n, hook) in hooks.iter().enumerate() {
+            progress.done(n);
             let known = Unattached::unless_traceable(hook);
             if known.is_err() || by_trampoline[n] {
                 results.push(known);
@@ -475,7 +503,9 @@ impl Attachment {
         first: usize,
         manner: &Manner<'_>,
     ) -> Vec<Attached> {
+        let mut progress = Progress::begin(manner.progress, hooks.len());
         let attach = |(n, hook): (usize, &Hook)| {
+            progress.done(n);
             Unattached::unless_traceable(hook)?;
             let attach =
                 |program| trampoline(object, btf, &hook.callback, &hook.module, program).map_err(Unattached::Failed);

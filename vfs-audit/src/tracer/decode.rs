@@ -18,7 +18,7 @@ use super::{
     hooks::{Hook, HookTable},
     pending,
     plan::{Identity, OpPlan, PlannedSlot, Plans},
-    tail_call::TailCalls,
+    tail_call::{TailCalls, ends_in},
 };
 use crate::{
     kernel::{Memory, Superblock, Symbols},
@@ -108,6 +108,8 @@ pub(super) struct Decoder<'a> {
     /// Callbacks that end in a jump to another one.
     pub tail_calls: &'a TailCalls,
     calls: RefCell<HashMap<u64, Call>>,
+    /// Of a function that is called directly and a callback: whether the one comes to the other by a jump.
+    jumps: RefCell<HashMap<(u64, u64), bool>>,
 }
 
 pub(super) fn name(bytes: &[u8]) -> String {
@@ -124,7 +126,8 @@ impl<'a> Decoder<'a> {
         events: &'a Events,
         (known, tail_calls): (Known, &'a TailCalls),
     ) -> Self {
-        Self { symbols, memory, hooks, plans, superblocks, events, known, tail_calls, calls: RefCell::default() }
+        let (calls, jumps) = (RefCell::default(), RefCell::default());
+        Self { symbols, memory, hooks, plans, superblocks, events, known, tail_calls, calls, jumps }
     }
 
     /// The observation of `key`, seen `count` times; `None` for a hook number that we never gave.
@@ -188,10 +191,16 @@ impl<'a> Decoder<'a> {
             .entry(key.caller)
             .or_insert_with(|| call_at(self.memory, self.symbols, key.caller));
         match call {
-            Call::Direct(target) if target == hook.address => Route::Direct,
+            Call::Direct(target) if target == hook.address || self.comes_to(target, hook.address) => Route::Direct,
             _ if self.tail_calls.is_entered_by(hook.address, key) => Route::Direct,
             Call::Direct(_) | Call::Indirect | Call::Unknown => Route::Table,
         }
+    }
+
+    /// Whether a direct call of `called` comes to `callback` by a jump.
+    fn comes_to(&self, called: u64, callback: u64) -> bool {
+        let find = || ends_in(called, callback, (self.memory, self.symbols));
+        *self.jumps.borrow_mut().entry((called, callback)).or_insert_with(find)
     }
 
     pub(super) fn superblock(&self, key: &ObservationKey, event: Option<&Event>, hook: &Hook) -> (String, String) {

@@ -74,6 +74,8 @@ pub struct Wanted {
     pub count_programs: bool,
     /// The one way of hooking that is wanted; `None` for the first that works.
     pub backend: Option<Backend>,
+    /// Told once a second how many callbacks are done, and of how many, while they are hooked one by one.
+    pub progress: Option<fn(usize, usize)>,
 }
 
 impl Wanted {

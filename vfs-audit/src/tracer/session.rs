@@ -353,6 +353,7 @@ impl Session {
             watched: &|hook: &super::Hook| plans.ops[hook.plans[0]].has_exit(),
             interrupts: &|hook: &super::Hook| plans.ops[hook.plans[0]].is_of_interrupts,
             plan: &|hook: &super::Hook| plans.of_hook(hook),
+            progress: self.wanted.progress,
         };
         let results = self.callbacks.add(&self.object, &self.btf, &self.hooks.hooks[first..], first, &manner);
         let since = if first == 0 { 0.0 } else { self.started.elapsed().as_secs_f64() };

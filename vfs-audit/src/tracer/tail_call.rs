@@ -16,6 +16,10 @@ use crate::kernel::{Memory, Symbols};
 const CODE_BYTES_MAX: u64 = 16 * PEEK_BYTES as u64;
 /// Bytes of a `jmp rel32`.
 const JUMP_BYTES: usize = 5;
+/// Ends the name of the part of a function that is seldom needed, and lies elsewhere.
+const COLD: &str = ".cold";
+/// Jumps in a row, from function to function, that are followed.
+const JUMPS_MAX: usize = 3;
 
 /// Which callbacks another one jumps to, and which entries there were.
 #[derive(Debug, Default)]
@@ -63,6 +67,44 @@ impl TailCalls {
     pub(super) fn leads_to(&self, callback: u64, function: u64) -> bool {
         self.targets.get(&callback).is_some_and(|targets| targets.contains(&function))
     }
+}
+
+/// Whether `called`, which was called directly, comes to `callback` by a jump at its end, perhaps through other functions: the
+/// return address is then that of `called`'s caller. A function on the way that jumps through a pointer as well may have come
+/// to the callback by that, through a table: such a one says nothing.
+pub(super) fn ends_in(called: u64, callback: u64, (memory, symbols): (&dyn Memory, &Symbols)) -> bool {
+    let mut seen = BTreeSet::from([called]);
+    let mut reached = vec![called];
+    let mut found = false;
+    for _ in 0..JUMPS_MAX {
+        let mut next = Vec::new();
+        for function in reached {
+            let code = code_of(function, memory, symbols);
+            if jumps_through_register(&code) {
+                return false;
+            }
+            let own = function..function + code.len() as u64;
+            for target in jumps(function, &code).filter(|target| !own.contains(target)) {
+                let Some(symbol) = symbols.function_at(target) else { continue };
+                if symbol.name.starts_with("__x86_indirect_") {
+                    return false;
+                }
+                found |= target == callback;
+                // What only looks like a jump leads into the middle of something; a function's cold part is entered there.
+                let is_entry = symbol.offset == 0 || symbol.name.ends_with(COLD);
+                if is_entry && target != callback && seen.insert(target) {
+                    next.push(target - symbol.offset);
+                }
+            }
+        }
+        reached = next;
+    }
+    found
+}
+
+/// Whether `jmp *%register` stands in `code`.
+fn jumps_through_register(code: &[u8]) -> bool {
+    code.windows(2).any(|pair| pair[0] == 0xff && pair[1] & 0xf8 == 0xe0)
 }
 
 /// The function's code up to the next symbol, as far as it can be read.
@@ -160,5 +202,30 @@ mod tests {
     fn without_a_jump_both_were_called() {
         let keys = [key(0, 7, 9), key(1, 7, 9)];
         assert!(!found(&[0x90; 5], &keys).is_entered_by(0x2000, &keys[1]));
+    }
+
+    /// Three functions at 0x1000, 0x2000 and 0x3000, with `codes` at their beginnings.
+    fn comes_to_third(codes: [&[u8]; 2]) -> bool {
+        let symbols = "1000 t balance\n1010 t gap\n2000 t sync\n2010 t __x86_indirect_thunk_rax\n2020 t gap\n3000 t callback\n3010 t end\n";
+        let mut memory = Code([(0x3000, vec![0x90; 16])].into());
+        for (number, bytes) in codes.into_iter().enumerate() {
+            let mut code = vec![0x90; 16];
+            code[2..2 + bytes.len()].copy_from_slice(bytes);
+            memory.0.insert(0x1000 * (number as u64 + 1), code);
+        }
+        ends_in(0x1000, 0x3000, (&memory, &Symbols::parse(symbols.to_owned())))
+    }
+
+    #[test]
+    fn what_was_called_may_end_in_a_jump_to_the_callback() {
+        assert!(comes_to_third([&[0xe9, 0xf9, 0x1f, 0, 0], &[]]), "from the first");
+        assert!(comes_to_third([&JUMP, &[0xe9, 0xf9, 0x0f, 0, 0]]), "through the second");
+        assert!(!comes_to_third([&JUMP, &[]]), "not at all");
+    }
+
+    #[test]
+    fn a_jump_through_a_pointer_may_have_been_the_one() {
+        assert!(!comes_to_third([&[0xe9, 0xf9, 0x1f, 0, 0, 0xff, 0xe0], &[]]), "through a register");
+        assert!(!comes_to_third([&[0xe9, 0xf9, 0x1f, 0, 0, 0xe9, 0x04, 0x10, 0, 0], &[]]), "through a retpoline");
     }
 }
