@@ -5,11 +5,19 @@ use anyhow::{Result, ensure};
 use crate::kernels;
 use crate::stress::package;
 use crate::stress::stressors::{Load, Stressors, WIDE};
-use crate::test::audits::{has_no_violation, is_healthy};
+use crate::test::audits::{has_no_violation_but, is_healthy};
 use crate::test::cases::{Case, Evidence, FILESYSTEMS, Ready};
 
 /// Of the plain flavour, beside those that every kernel under test has.
 const PLAIN_FILESYSTEMS: &[&str] = &["f2fs", "vfat", "exfat", "ntfs3", "nfs"];
+/// What the kernel does otherwise than its document says, as its source shows (README.md names the functions).
+const TRUE_DEVIATIONS: &[(&str, &str)] = &[
+    ("address_space_operations.invalidate_folio.invalidate_lock", "vfat"),
+    ("address_space_operations.invalidate_folio.invalidate_lock", "exfat"),
+    ("address_space_operations.invalidate_folio.invalidate_lock", "ntfs3"),
+    ("file_operations.fallocate.invalidate_lock", "nfs4"),
+    ("file_operations.copy_file_range.invalidate_lock", "nfs4"),
+];
 /// Seconds for each stressor.
 const SECONDS: u32 = 1;
 /// Stressors that must have done something on each file system.
@@ -44,14 +52,19 @@ fn command(filesystems: &[&str]) -> String {
     let loads = filesystems.iter().map(on).collect::<Vec<_>>().join(" ");
     format!(
         "vfs-audit run --format json -o /out/report.json --also table:/out/report.txt -- \
-         sh -c '{loads} wait; test ! -e /out/failed'"
+         sh -c '{loads} wait; test ! -e /out/failed'; true"
     )
 }
 
 fn is_clean(evidence: &Evidence<'_>, filesystems: &[&str]) -> Result<()> {
     let report = evidence.json("report.json")?;
-    has_no_violation(&report)?;
+    has_no_violation_but(&report, TRUE_DEVIATIONS)?;
     is_healthy(&report)?;
+    ensure!(
+        report["command"]["exit_code"] == 0,
+        "a stressor failed: the load ended with {}",
+        report["command"]["exit_code"]
+    );
     for kind in filesystems {
         let log = std::fs::read_to_string(evidence.out.join(format!("{kind}.log")))?;
         let stressors = Stressors::read(&log);
