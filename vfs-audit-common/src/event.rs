@@ -84,6 +84,10 @@ pub struct Control {
     pub flags_saved: u32,
     /// The least preemption count that the self-test's calls had, function tracers included.
     pub preempt_unadjusted: u32,
+    /// Beginning of the function that takes a lock shared for another task to release; 0 = there is none.
+    pub hands_over: u64,
+    /// The function's end.
+    pub hands_over_end: u64,
 }
 
 /// `Control::enabled`: observing all processes, with the self-test done.

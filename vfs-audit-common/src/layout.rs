@@ -18,7 +18,7 @@ const _: () = {
     assert!(offset_of!(ObservationKey, slots) == 32);
     assert!(size_of::<HookPlace>() == 16);
     assert!(size_of::<CountedKey>() == 16 + 40);
-    assert!(size_of::<Control>() == 64);
+    assert!(size_of::<Control>() == 80);
     assert!(size_of::<LockdepOffsets>() == 8 + 10 * 4);
     assert!(size_of::<HeldLock>() == 24);
     assert!(size_of::<WatchFrame>() == 16 + 8 + 24 + 24 + 48 + 32);

@@ -13,7 +13,7 @@ use vfs_audit_common::{ModeBits, PROLOGUE_BYTES, Stat, TaskLocks};
 
 use crate::{
     held,
-    maps::{count, offset},
+    maps::{self, count, offset},
     memory::fast_u64,
     task, watch,
 };
@@ -109,8 +109,10 @@ fn acquired<C: EbpfContext>(ctx: &C, instance: u64, mode: ModeBits) -> i32 {
         unsafe {
             match mode {
                 ModeBits::Shared => {
-                    let instance = number(locks, instance);
-                    held::acquire_shared(locks, instance, caller(ctx));
+                    let (instance, site) = (number(locks, instance), caller(ctx));
+                    if !maps::is_handed_over(site) {
+                        held::acquire_shared(locks, instance, site);
+                    }
                     note(locks, instance);
                 }
                 ModeBits::Exclusive | ModeBits::Mutex => {

@@ -161,6 +161,12 @@ pub(crate) fn tracked_since() -> u64 {
     CONTROL.get(0).map_or(0, |control| control.since)
 }
 
+/// Whether a lock that is taken shared at `site` is for another task to release: it is none of the task's.
+#[inline(always)]
+pub(crate) fn is_handed_over(site: u64) -> bool {
+    CONTROL.get(0).is_some_and(|control| site > control.hands_over && site <= control.hands_over_end)
+}
+
 /// Counts a loss.
 #[inline(always)]
 pub(crate) fn lose(cause: Loss) {

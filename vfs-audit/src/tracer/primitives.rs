@@ -3,6 +3,8 @@
 //! All names are tried; a kernel has those of its configuration (a debug kernel the `_nested` ones), and a name that is
 //! absent there is a normal answer. What must be there is one way each of acquiring and releasing, see [`untracked`].
 
+use crate::kernel::Symbols;
+
 /// A primitive: function, program, and whether the program runs at its entry (else at its exit).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Primitive {
@@ -54,6 +56,16 @@ pub const PRIMITIVES: &[Primitive] = &[
     at_exit("mutex", "mutex_trylock", "acquire_mutex_if_nonzero"),
     at_exit("mutex", "_mutex_trylock_nest_lock", "acquire_mutex_if_nonzero_2"),
 ];
+
+/// The one function that takes an rwsem shared, by `down_read_non_owner()`, for whoever comes to release it: which is `down_read()`
+/// on a kernel without lockdep.
+const HANDS_OVER: &str = "nfs_complete_unlink";
+
+/// Beginning and end of the function that takes a lock for another task, where this kernel has it now: call sites in it.
+pub(super) fn handed_over(symbols: &Symbols) -> (u64, u64) {
+    let found = symbols.addresses(HANDS_OVER).first().map(|start| (*start, symbols.end_of(*start)));
+    found.and_then(|(start, end)| Some((start, end?))).unwrap_or_default()
+}
 
 /// What of `kinds` cannot be tracked when only `attached` are: empty when each can be acquired and released.
 pub(super) fn untracked(attached: &[&Primitive], kinds: &[&str]) -> Vec<String> {

@@ -25,7 +25,7 @@ use super::{
     oracle::Lockdep,
     pending::Waiting,
     plan::{OpPlan, Plans},
-    primitives::{PRIMITIVES, Primitive, untracked},
+    primitives::{PRIMITIVES, Primitive, handed_over, untracked},
     programs::{Counting, ProgramFigures},
     sys,
     trampoline::{trampoline, trampoline_program},
@@ -280,10 +280,13 @@ impl Session {
         self.started = Instant::now();
         self.attach_callbacks(0)?;
         self.note_functions(catalogue);
+        let (hands_over, hands_over_end) = handed_over(&self.symbols);
         let control = Control {
             enabled: 1,
             tgid: pid.unwrap_or(0).into(),
             own_tgid: std::process::id().into(),
+            hands_over,
+            hands_over_end,
             ..Control::default()
         };
         let mut control = self.prove_probes(control)?;
@@ -525,6 +528,8 @@ impl Session {
         if modules.is_none() || modules != self.modules {
             self.symbols = Symbols::read()?;
             self.modules = modules;
+            let (hands_over, hands_over_end) = handed_over(&self.symbols);
+            self.set_control(Control { hands_over, hands_over_end, ..self.control })?;
         }
         let peek = Peek::new(&self.object.ebpf)?;
         self.live = LiveTables::find(&peek, &self.symbols, &self.btf).map_err(TracerError::Kernel)?;
