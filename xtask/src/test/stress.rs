@@ -29,8 +29,7 @@ pub(super) fn all() -> Vec<Case> {
         // The others by `cargo xtask stress`, which takes the time.
         case("stress-ng breaks no rule", FILESYSTEMS).on(&["6.12"]),
         case("stress-ng breaks no rule on the file systems of the plain flavour", PLAIN_FILESYSTEMS)
-            .on(&[kernels::PLAIN])
-            .unproven(),
+            .on(&[kernels::PLAIN]),
     ]
 }
 
