@@ -15,6 +15,8 @@ use crate::sys::{self, locking};
 
 /// A child that waits for a lock is given this long to begin.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// A server that lends files may take so long to begin with it.
+const LENDING_TIME: Duration = Duration::from_secs(3);
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 /// All of it, on one file.
@@ -102,7 +104,8 @@ fn leases(session: &mut Session, path: &Path) -> Result<()> {
     let file = session.call("open", path, |path| File::open(path))?;
     let errnos = [libc::EINVAL, libc::EAGAIN];
     if session.call_or("setlease", path, &errnos, |_| locking::set_lease(&file, F_WRLCK))?.is_none() {
-        return Ok(());
+        let lent_path = session.path("lent");
+        return lent(session, &lent_path, &lent_path);
     }
     let lease = session.call("getlease", path, |_| locking::lease(&file))?;
     expect_eq("lease", &lease, &F_WRLCK)?;
@@ -122,4 +125,28 @@ fn leases(session: &mut Session, path: &Path) -> Result<()> {
     session.call("setlease", path, |_| locking::set_lease(&file, F_UNLCK))?;
     let code = session.call("open", path, |path| sys::in_child(|| options.open(path)))?;
     expect_eq("errno of an open without a lease", &code, &0)
+}
+
+/// A shared lease of a network file system, which is had where the server has lent the file: one that nobody has had to give back
+/// lately, and when the server has found out that it can call the client. `own` is the file's path on the server, or the same.
+pub(crate) fn lent(session: &mut Session, own: &Path, remote: &Path) -> Result<()> {
+    session.call("create", own, |path| fs::write(path, "sixteen bytes or more"))?;
+    let start = Instant::now();
+    loop {
+        let file = session.call("open", remote, |path| File::open(path))?;
+        let text = session.call("read", remote, |_| io::read_to_string(&file))?;
+        ensure!(text.starts_with("sixteen"), "the client sees {text:?}");
+        let errnos = [libc::EINVAL, libc::EAGAIN];
+        if session.call_or("setlease", remote, &errnos, |_| locking::set_lease(&file, F_RDLCK))?.is_some() {
+            session.call("setlease", remote, |_| locking::set_lease(&file, F_UNLCK))?;
+            break;
+        }
+        if start.elapsed() > LENDING_TIME {
+            session.note("setlease", "nothing is lent");
+            break;
+        }
+        drop(file);
+        sleep(40 * POLL_INTERVAL);
+    }
+    session.call("unlink", own, |path| fs::remove_file(path))
 }

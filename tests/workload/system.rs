@@ -39,6 +39,7 @@ pub(crate) const GROUPS: &[(&str, Exercise)] = &[
     ("failing_memory", failing_memory::exercise),
     ("fuse", fuse::exercise),
     ("nfs", nfs::exercise),
+    ("sockets", descriptors::send_again),
 ];
 
 /// Runs one group in a directory of its own below `parent`.

@@ -20,7 +20,10 @@ pub(crate) fn exercise(session: &mut Session, _images: &Path) -> Result<()> {
     let (one, other) = UnixStream::pair()?;
     named(session, one.as_raw_fd(), "socket:")?;
     told_by_signal(session, one.as_raw_fd())?;
+    // A socket stays open, so that an audit that has begun meanwhile finds its operations before it is sent to again.
+    std::mem::forget(other.try_clone()?);
     sent(session, &one, other)?;
+    std::mem::forget(one);
     events(session)?;
     memory_files(session)?;
     terminal(session)?;
@@ -41,6 +44,12 @@ fn shared_memory(session: &mut Session) -> Result<()> {
     expect_eq("end of the child", &sys::wait(child)?, &0)?;
     expect_eq("what the child wrote", &byte.load(std::sync::atomic::Ordering::SeqCst), &7)?;
     session.call("shmdt", none, |_| mapping::detach_shared_memory(id, start))
+}
+
+/// Once more a file into a socket, a while after the first.
+pub(crate) fn send_again(session: &mut Session, _images: &Path) -> Result<()> {
+    let (one, other) = UnixStream::pair()?;
+    sent(session, &one, other)
 }
 
 /// A file into a socket.

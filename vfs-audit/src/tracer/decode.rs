@@ -8,9 +8,9 @@ use std::{
 };
 
 use vfs_audit_common::{
-    EVENT_SLEEP, Event, FLAG_ATOMIC, FLAG_IN_INTERRUPT, FLAG_SLEPT, LOCK_RCU, NAME_BYTES, ObservationKey, SLOT_ABSENT,
-    SLOT_TRACKED_EXCLUSIVE, SLOT_TRACKED_MASK, SLOT_TRACKED_SHARED, SLOT_UNTRACKED, SLOT_WORD_FREE, SLOT_WORD_MASK,
-    SLOT_WORD_OTHER, SLOT_WORD_READERS, SLOT_WORD_SELF, SLOT_WORD_TAKEN, WIRE_VERSION,
+    EVENT_SLEEP, Event, FLAG_ATOMIC, FLAG_CALLED, FLAG_IN_INTERRUPT, FLAG_SLEPT, LOCK_RCU, NAME_BYTES, ObservationKey,
+    SLOT_ABSENT, SLOT_TRACKED_EXCLUSIVE, SLOT_TRACKED_MASK, SLOT_TRACKED_SHARED, SLOT_UNTRACKED, SLOT_WORD_FREE,
+    SLOT_WORD_MASK, SLOT_WORD_OTHER, SLOT_WORD_READERS, SLOT_WORD_SELF, SLOT_WORD_TAKEN, WIRE_VERSION,
 };
 
 use super::{
@@ -143,6 +143,7 @@ impl<'a> Decoder<'a> {
             ops = vec![read_by.op.clone()];
         }
         self.forget_unproven_sleep(key, hook, read_by, &mut facts);
+        self.note_itself(hook, read_by, &mut facts);
         let (fs, sb_id) = self.superblock(key, event, hook);
         Some(Observation {
             table: read_by.table.clone(),
@@ -259,6 +260,17 @@ impl<'a> Decoder<'a> {
             && facts.get(name) == Some(&true)
         {
             facts.remove(name);
+        }
+    }
+
+    /// A callback that is itself one of the functions that are asked for has been called, whether or not the probe on the function
+    /// has run.
+    fn note_itself(&self, hook: &Hook, plan: &OpPlan, facts: &mut BTreeMap<String, bool>) {
+        let Some((_, own)) = self.plans.functions.wanted().find(|(name, _)| *name == hook.callback) else { return };
+        for (flag, name) in plan.readers.flags.iter().zip(&plan.facts) {
+            if flag.kind == FLAG_CALLED && flag.value >> own & 1 != 0 && facts.contains_key(name) {
+                facts.insert(name.clone(), true);
+            }
         }
     }
 

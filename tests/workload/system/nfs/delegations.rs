@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use libc::{F_GETLK, F_RDLCK, F_SETLK, F_SETLKW, F_UNLCK, F_WRLCK};
 
+use crate::locks;
 use crate::session::{Session, expect_eq};
 use crate::sys::{self, locking};
 
@@ -25,6 +26,7 @@ pub(super) fn exercise(session: &mut Session, export: &Path, point: &Path) -> Re
     client_holds(session, &own, &remote)?;
     client_waits(session, &own, &remote)?;
     delegation(session, &own, &remote)?;
+    locks::lent(session, &export.join("lent"), &point.join("lent"))?;
     session.call("unlink", &remote, |path| fs::remove_file(path))
 }
 
@@ -79,12 +81,6 @@ fn client_waits(session: &mut Session, own: &Path, remote: &Path) -> Result<()> 
 
 /// The server lends the file to the client, and has to have it back when somebody else writes.
 fn delegation(session: &mut Session, own: &Path, remote: &Path) -> Result<()> {
-    // A lease of one's own is had where the client holds a delegation.
-    for _ in 0..3 {
-        let file = session.call("open", remote, |path| File::open(path))?;
-        session.call_or("setlease", remote, &[libc::EAGAIN, libc::EINVAL], |_| locking::set_lease(&file, F_RDLCK))?;
-        session.call_or("setlease", remote, &[libc::EAGAIN, libc::EINVAL], |_| locking::set_lease(&file, F_UNLCK))?;
-    }
     let reader = session.call("open", remote, |path| File::open(path))?;
     session.call("break", own, |path| File::options().append(true).open(path)?.write_all(b", and more"))?;
     drop(reader);
