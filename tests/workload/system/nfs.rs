@@ -94,8 +94,12 @@ fn names(session: &mut Session, daemon: &Daemon, point: &Path) -> Result<()> {
         sleep(POLL_INTERVAL);
     }
     session.forget("rmdir");
+    // The rest goes while it is open, and is given back at once: each removal holds a lock until the server has answered.
+    let mut open = Vec::new();
     for index in 1..20 {
-        session.call("unlink", &point.join(format!("file-{index}")), |path| fs::remove_file(path))?;
+        let path = point.join(format!("file-{index}"));
+        open.push(session.call("open", &path, |path| File::open(path))?);
+        session.call("unlink", &path, |path| fs::remove_file(path))?;
     }
     Ok(())
 }
