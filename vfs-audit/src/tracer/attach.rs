@@ -5,7 +5,6 @@ use std::{
     mem::{self, Discriminant},
     os::fd::{AsRawFd as _, OwnedFd},
     sync::Arc,
-    time::{Duration, Instant},
 };
 
 use super::{
@@ -13,14 +12,12 @@ use super::{
     group::Group,
     hooks::Hook,
     object::Object,
+    progress::Progress,
     sys::{self, At, Purpose, TRACE_FENTRY},
     trampoline::{tracing, trampoline, trampoline_program},
 };
 use crate::btf::Btf;
 use vfs_audit_common::{HookPlan, WATCH_EXIT};
-
-/// How often it is said how far hooking one by one is.
-const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 
 /// How callbacks are hooked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,26 +125,6 @@ pub(super) struct Manner<'a> {
     pub(super) plan: &'a dyn Fn(&Hook) -> HookPlan,
     /// Told once a second how many are done, and of how many, where each takes its time.
     pub(super) progress: Option<fn(usize, usize)>,
-}
-
-/// Tells how far it is, once a second.
-struct Progress {
-    tell: Option<fn(usize, usize)>,
-    all: usize,
-    told: Instant,
-}
-
-impl Progress {
-    fn begin(tell: Option<fn(usize, usize)>, all: usize) -> Self {
-        Self { tell, all, told: Instant::now() }
-    }
-
-    fn done(&mut self, count: usize) {
-        if let Some(tell) = self.tell.filter(|_| self.told.elapsed() >= PROGRESS_EVERY) {
-            tell(count, self.all);
-            self.told = Instant::now();
-        }
-    }
 }
 
 impl Attachment {

@@ -38,6 +38,7 @@ mod pending;
 mod plan;
 mod primitives;
 mod programs;
+mod progress;
 mod self_test;
 mod session;
 mod sys;

@@ -1,7 +1,7 @@
 //! Builds the kernel with lockdep from Debian's source package, into the cache.
 //!
-//! Its configuration is our own, of what lockdep, the tool and a guest without modules need, and nothing besides: Debian's own has
-//! drivers for which the build takes hours.
+//! Its configuration is our own, of what lockdep, the tool and a guest without modules need, and nothing besides: of Debian's own
+//! drivers no guest has a use.
 
 use std::ffi::OsString;
 use std::fs;

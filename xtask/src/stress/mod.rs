@@ -18,7 +18,7 @@ use crate::kernels::{self, Kernel, NotAtHand};
 use crate::vm::{End, Outcome, Vm, file_systems};
 use crate::workspace;
 
-use stressors::{CLASS, LEFT_OUT, Load, Stressors, lacking};
+use stressors::{CLASS, LEFT_OUT, Load, Stressors, at_once, lacking, type_of_superblock};
 
 /// Names the report on all file systems.
 const ALL: &str = "all";
@@ -155,13 +155,9 @@ fn stress(args: &Args, kernel: Kernel, daemon: &Path) -> Result<Vec<Row>> {
 
 /// The guest's command for all file systems together.
 fn audit_of_all(kinds: &[&str], args: &Args) -> String {
-    let on = |kind: &&str| {
-        let load = Load { fs: kind, only: &args.only, seconds: args.seconds }.command().join(" ");
-        format!("({load} > /out/{kind}.log 2>&1 || echo {kind} >> /out/failed) &")
-    };
-    let loads = kinds.iter().map(on).collect::<Vec<_>>().join(" ");
+    let loads = at_once(kinds, &args.only, args.seconds);
     format!(
-        "vfs-audit run --format json -o /out/{ALL}.json --also table:/out/{ALL}.txt -- sh -c '{loads} wait; test ! -e /out/failed' \
+        "vfs-audit run --format json -o /out/{ALL}.json --also table:/out/{ALL}.txt -- sh -c '{loads}' \
          2> /out/{ALL}.err; true"
     )
 }
@@ -260,7 +256,7 @@ impl Row {
 /// Leaves of a report on several file systems the violations that concern `kind`, or nobody in particular; returns the
 /// invocations on it.
 fn keep_those_of(report: &mut Value, kind: &str) -> u64 {
-    let type_name = if kind == "nfs" { "nfs4" } else { kind };
+    let type_name = type_of_superblock(kind);
     for list in ["violations", "suspected"] {
         if let Some(list) = report[list].as_array_mut() {
             list.retain(|violation| [type_name, "?", "-"].iter().any(|fs| violation["fs"] == *fs));

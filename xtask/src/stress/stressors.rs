@@ -124,6 +124,21 @@ const SIZES: &[&str] = &[
     "256",
 ];
 
+/// The shell's words for loads on all of `kinds` at the same time, each with a log in `/out`; they fail when one of them does.
+pub(crate) fn at_once(kinds: &[&str], only: &[String], seconds: u32) -> String {
+    let on = |kind: &&str| {
+        let load = Load { fs: kind, only, seconds }.command().join(" ");
+        format!("({load} > /out/{kind}.log 2>&1 || echo {kind} >> /out/failed) &")
+    };
+    let loads = kinds.iter().map(on).collect::<Vec<_>>().join(" ");
+    format!("{loads} wait; test ! -e /out/failed")
+}
+
+/// The type of a file system's superblocks, as reports name it.
+pub(crate) fn type_of_superblock(kind: &str) -> &str {
+    if kind == "nfs" { "nfs4" } else { kind }
+}
+
 impl Load<'_> {
     /// The command with its arguments: two of each stressor at once, one kind after the other.
     pub(crate) fn command(&self) -> Vec<String> {

@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 
 use crate::kernels;
 use crate::stress::package;
-use crate::stress::stressors::{Load, Stressors, WIDE};
+use crate::stress::stressors::{Stressors, WIDE, at_once, type_of_superblock};
 use crate::test::audits::{has_no_violation_but, is_healthy};
 use crate::test::cases::{Case, Evidence, FILESYSTEMS, Ready};
 
@@ -44,14 +44,10 @@ fn case(name: &str, filesystems: &'static [&'static str]) -> Case {
 /// One audit, with stressors on every file system at the same time.
 fn command(filesystems: &[&str]) -> String {
     let only: Vec<String> = WIDE.iter().map(ToString::to_string).collect();
-    let on = |kind: &&str| {
-        let load = Load { fs: kind, only: &only, seconds: SECONDS }.command().join(" ");
-        format!("({load} > /out/{kind}.log 2>&1 || echo {kind} >> /out/failed) &")
-    };
-    let loads = filesystems.iter().map(on).collect::<Vec<_>>().join(" ");
+    let loads = at_once(filesystems, &only, SECONDS);
     format!(
         "vfs-audit run --format json -o /out/report.json --also table:/out/report.txt -- \
-         sh -c '{loads} wait; test ! -e /out/failed'; true"
+         sh -c '{loads}'; true"
     )
 }
 
@@ -69,7 +65,7 @@ fn is_clean(evidence: &Evidence<'_>, filesystems: &[&str]) -> Result<()> {
         let stressors = Stressors::read(&log);
         let ran = stressors.ran.len();
         ensure!(ran >= RAN_MIN, "only {ran} stressors ran on {kind}: {stressors:?}");
-        let type_name = if *kind == "nfs" { "nfs4" } else { kind };
+        let type_name = type_of_superblock(kind);
         let by_fs = report["invocations_by_fs"].as_object().into_iter().flatten();
         let ops = by_fs.filter(|(_, by_fs)| by_fs[type_name].as_u64().is_some_and(|count| count > 0)).count();
         ensure!(ops > 0, "nothing was audited on {kind}");
