@@ -51,8 +51,8 @@ pub(crate) fn mount(target: &str) -> io::Result<()> {
         let data = format!("vers={version},addr=127.0.0.1,clientaddr=127.0.0.1,sec=sys");
         mounts::mount("nfs4", "127.0.0.1:/", target, &data)
     };
-    // A kernel can be built without the later ones (CONFIG_NFS_V4_1).
-    mount("4.2").or_else(|later| mount("4.0").map_err(|_| later))
+    // A kernel can be built without the later ones (CONFIG_NFS_V4_1, CONFIG_NFS_V4_2), or without the first (CONFIG_NFS_V4_0).
+    mount("4.2").or_else(|later| mount("4.1").or_else(|_| mount("4.0")).map_err(|_| later))
 }
 
 fn write(path: &str, text: &str) -> io::Result<()> {
