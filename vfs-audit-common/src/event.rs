@@ -10,13 +10,19 @@ pub const EVENT_OBSERVATION: u32 = 1;
 /// Event kind: a voluntary switch inside a callback that is watched for sleeping; the stack is that of the sleep.
 pub const EVENT_SLEEP: u32 = 2;
 
+/// A task's lock history: nothing was missed since it was known to hold no lock.
+pub const HISTORY_COMPLETE: u32 = 1;
+/// Nothing was missed unless the kernel skipped a program while the task ran beside one that waited in the middle of it: the daemon
+/// knows in the end whether any was skipped.
+pub const HISTORY_DOUBTED: u32 = 2;
+
 /// Equal invocations have equal keys; the kernel side counts them per CPU.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObservationKey {
     /// Hook number (index into the plan table).
     pub hook: u16,
-    /// 1 when the task's lock history is complete, else 0.
+    /// [`HISTORY_COMPLETE`], [`HISTORY_DOUBTED`], or 0.
     pub history_complete: u8,
     /// 0 at entry, 1 at exit of a watched callback.
     pub point: u8,
@@ -174,7 +180,7 @@ pub struct TaskLocks {
     pub task: u64,
     /// Entries in use.
     pub held_len: u32,
-    /// 1 when nothing was missed since the task was known to hold no lock.
+    /// [`HISTORY_COMPLETE`] when nothing was missed since the task was known to hold no lock, [`HISTORY_DOUBTED`], or 0.
     pub history_complete: u32,
     /// 1 when a place was wanting for an exclusive holding: then one that is not noted means nothing.
     pub exclusive_dropped: u32,

@@ -16,7 +16,8 @@ mod plan;
 pub use config::{KernelOffsets, LockdepOffsets};
 pub use event::{
     CONTEXT_UNKNOWN, COUNTED_KEY_READY, ContextBase, Control, CountedKey, CountedPlace, ENABLED_FAST,
-    EVENT_OBSERVATION, EVENT_SLEEP, Event, HeldLock, ObservationKey, Pending, TaskLocks, WatchFrame,
+    EVENT_OBSERVATION, EVENT_SLEEP, Event, HISTORY_COMPLETE, HISTORY_DOUBTED, HeldLock, ObservationKey, Pending,
+    TaskLocks, WatchFrame,
 };
 pub use kernel_words::{
     ERRORS_FROM, FLAG_INTERRUPTS, OWNER_FLAGS, PREEMPT_INTERRUPTS, PREEMPT_NEED_RESCHED, PROLOGUE_BYTES,
@@ -41,7 +42,7 @@ pub use plan::{
 };
 
 /// Version of this layout; the daemon refuses an eBPF object that carries another.
-pub const WIRE_VERSION: u32 = 6;
+pub const WIRE_VERSION: u32 = 7;
 /// Helper number that stands for the kernel function `bpf_rdonly_cast` until the loader puts that function's number in its
 /// place; no kernel has so many helpers.
 pub const CAST_CALL: i32 = 0x7ff1;

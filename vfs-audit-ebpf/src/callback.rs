@@ -11,8 +11,8 @@ use aya_ebpf::{
     programs::{FEntryContext, FExitContext, ProbeContext, RetProbeContext},
 };
 use vfs_audit_common::{
-    COUNTED_KEY_READY, COUNTED_WAYS, Control, CountedKey, FLAGS_MAX, HOOK_PLACES_LEN, HookPlan, Loss, ObservationKey,
-    ROLES_MAX, SLOTS_MAX, Stat, TaskLocks, WATCH_NONE, hook_place, key_place,
+    COUNTED_KEY_READY, COUNTED_WAYS, Control, CountedKey, FLAGS_MAX, HISTORY_COMPLETE, HOOK_PLACES_LEN, HookPlan, Loss,
+    ObservationKey, ROLES_MAX, SLOTS_MAX, Stat, TaskLocks, WATCH_NONE, hook_place, key_place,
 };
 
 use crate::{
@@ -187,8 +187,10 @@ fn observe<C: EbpfContext>(ctx: &C, seen: &Invocation, (control, task, locks): W
         }
         (key, is_borrowed)
     };
-    if key.history_complete == 0 && !is_borrowed {
-        count(Stat::IncompleteHistory);
+    if u32::from(key.history_complete) != HISTORY_COMPLETE && !is_borrowed {
+        if key.history_complete == 0 {
+            count(Stat::IncompleteHistory);
+        }
         if task::is_user(task) {
             count(Stat::IncompleteUser);
         }

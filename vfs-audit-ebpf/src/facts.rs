@@ -5,8 +5,8 @@
 use vfs_audit_common::{
     ERRORS_FROM, FLAG_AND_MASK, FLAG_ARGUMENT_REACHES, FLAG_ATOMIC, FLAG_IN_INTERRUPT, FLAG_IN_RCU_WALK,
     FLAG_IN_SYSCALL, FLAG_IS_DIRECTORY, FLAG_MEMBER_EQUALS, FLAG_MEMBER_MASK, FLAG_ON_STACK, FLAG_PRESENT,
-    FLAG_ROLES_DIFFER, FLAG_VMA_LOCKED, FLAG_WITHIN, FLAGS_MAX, FROM_CONSTANT, FROM_ROLE, FlagReader, HookPlan,
-    LOCK_MUTEX, LOCK_RCU, LOCK_RWSEM, LOCK_UNTRACKED, ROLE_STEPS_MAX, ROLES_MAX, RoleReader, SLOT_ABSENT,
+    FLAG_ROLES_DIFFER, FLAG_VMA_LOCKED, FLAG_WITHIN, FLAGS_MAX, FROM_CONSTANT, FROM_ROLE, FlagReader, HISTORY_COMPLETE,
+    HookPlan, LOCK_MUTEX, LOCK_RCU, LOCK_RWSEM, LOCK_UNTRACKED, ROLE_STEPS_MAX, ROLES_MAX, RoleReader, SLOT_ABSENT,
     SLOT_OFFSETS_MAX, SLOT_TRACKED_EXCLUSIVE, SLOT_TRACKED_NONE, SLOT_TRACKED_SHARED, SLOT_UNTRACKED, SLOT_WORD_FREE,
     SLOT_WORD_READERS, SLOT_WORD_SELF, SlotReader, Stat, TaskLocks,
 };
@@ -172,7 +172,7 @@ unsafe fn vma_locked(reader: &FlagReader, locks: *const TaskLocks) -> u64 {
         if held::position(locks, lock).is_some() {
             return YES;
         }
-        yes_if((*locks).history_complete == 0 && fast_u64(lock) >> 8 != 0)
+        yes_if((*locks).history_complete != HISTORY_COMPLETE && fast_u64(lock) >> 8 != 0)
     }
 }
 

@@ -10,7 +10,7 @@ use aya_ebpf::{
     macros::raw_tracepoint,
     programs::RawTracePointContext,
 };
-use vfs_audit_common::{Loss, Stat, TaskLocks, task_place};
+use vfs_audit_common::{HISTORY_COMPLETE, HISTORY_DOUBTED, Loss, Stat, TaskLocks, task_place};
 
 use crate::{
     held,
@@ -64,7 +64,8 @@ fn seldom(task: u64) -> Option<*mut TaskLocks> {
         (*locks).watched_len = 0;
         (*locks).stack_base = read_u64(task + u64::from(offset!(task_stack))).unwrap_or(0);
         let is_doubted = DOUBTED.remove(task).is_ok() || is_somebody_waiting();
-        (*locks).history_complete = u32::from(since != 0 && born > since && !is_doubted);
+        let history = if is_doubted { HISTORY_DOUBTED } else { HISTORY_COMPLETE };
+        (*locks).history_complete = if since != 0 && born > since { history } else { 0 };
         (*locks).tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
     }
     Some(locks)
@@ -81,7 +82,11 @@ fn is_somebody_waiting() -> bool {
 pub(crate) fn doubt(task: u64) {
     match known(task) {
         // SAFETY: a live map value; the task is about to run here, and none of its programs does meanwhile.
-        Some(locks) => unsafe { (*locks).history_complete = 0 },
+        Some(locks) => unsafe {
+            if (*locks).history_complete != 0 {
+                (*locks).history_complete = HISTORY_DOUBTED;
+            }
+        },
         None => {
             if DOUBTED.insert(task, 1, BPF_ANY.into()).is_err() {
                 lose(Loss::TaskTableFull);
@@ -159,7 +164,7 @@ fn holds_nothing() {
     // SAFETY: a map value of the current task, which only its own programs write.
     let is_clean = unsafe {
         let in_use = (*locks).held_len | (*locks).watched_len | (*locks).exclusive_dropped;
-        (*locks).history_complete != 0 && in_use == 0
+        (*locks).history_complete == HISTORY_COMPLETE && in_use == 0
     };
     if is_clean {
         // Nothing to mend: of exclusive holdings the words say that they are over.
@@ -173,7 +178,7 @@ fn holds_nothing() {
         }
         (*locks).held_len = 0;
         (*locks).watched_len = 0;
-        (*locks).history_complete = 1;
+        (*locks).history_complete = HISTORY_COMPLETE;
         (*locks).exclusive_dropped = 0;
     }
 }

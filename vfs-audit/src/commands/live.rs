@@ -158,8 +158,8 @@ pub(super) fn observe(
     });
     let programs = programs.collect();
     let timing = Timing { attach_seconds, stop_seconds: stopping.elapsed().as_secs_f64(), programs };
-    for (program, missed) in brought.missed.iter().filter(|(_, missed)| **missed > 0) {
-        note(&format!("the kernel skipped {missed} runs of {program}, which was running on that CPU already"));
+    for (cause, missed) in brought.missed.iter().filter(|(_, missed)| **missed > 0) {
+        note(&format!("the kernel skipped {missed} runs of {}, which was running on that CPU already", cause.program));
     }
     for what in &session.live().cut_short {
         note(&format!(

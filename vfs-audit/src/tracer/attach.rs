@@ -110,8 +110,8 @@ pub(super) struct Attachment {
     programs: Vec<((&'static str, Discriminant<Purpose>), OwnedFd)>,
     /// The usual plans, compiled, or why they are not.
     pub fast: Option<Result<Compiled, String>>,
-    /// Programs of callbacks' trampolines: each counts the runs that were skipped while it was running already.
-    trampolines: Vec<OwnedFd>,
+    /// Programs of callbacks' trampolines, by hook number: each counts the runs that were skipped while it was running already.
+    trampolines: Vec<(usize, OwnedFd)>,
 }
 
 /// How callbacks are to be hooked.
@@ -257,10 +257,11 @@ impl Attachment {
         functions.iter().map(attach).collect()
     }
 
-    /// The programs in use that the kernel counts skipped runs of.
-    pub(super) fn programs(&self) -> impl Iterator<Item = &OwnedFd> {
+    /// The programs in use that the kernel counts skipped runs of, those for one hook alone with its number.
+    pub(super) fn programs(&self) -> impl Iterator<Item = (Option<usize>, &OwnedFd)> {
         let fast = self.fast.iter().flatten().flat_map(Compiled::programs);
-        self.programs.iter().map(|(_, program)| program).chain(&self.trampolines).chain(fast)
+        let of_many = self.programs.iter().map(|(_, program)| program).chain(fast).map(|program| (None, program));
+        of_many.chain(self.trampolines.iter().map(|(number, program)| (Some(*number), program)))
     }
 
     /// Takes hooks off; says of which that was possible. `before_the_run`: those too that share links, whose whole group is not
@@ -376,7 +377,7 @@ impl Attachment {
                 let plan = (manner.plan)(hook);
                 let of_hook = OfHook { number: first + n, address: hook.address, plan: &plan };
                 let Ok([program, link]) = self.interrupt(object, btf, hook, of_hook) else { return false };
-                self.trampolines.push(program);
+                self.trampolines.push((first + n, program));
                 self.single.insert(first + n, vec![link]).is_none()
             };
             hook.is_traceable && (manner.interrupts)(hook) && (has_one || attach())
@@ -487,10 +488,13 @@ impl Attachment {
             let attach =
                 |program| trampoline(object, btf, &hook.callback, &hook.module, program).map_err(Unattached::Failed);
             let mut links = Vec::new();
-            if (manner.watched)(hook) {
-                links.extend(attach("callback_fexit")?);
+            for name in ["callback_fexit", "callback_fentry"] {
+                if name == "callback_fentry" || (manner.watched)(hook) {
+                    let [program, link] = attach(name)?;
+                    self.trampolines.push((first + n, program));
+                    links.push(link);
+                }
             }
-            links.extend(attach("callback_fentry")?);
             self.single.insert(first + n, links);
             Ok(())
         };

@@ -31,6 +31,20 @@ use crate::{
 /// 20,331 was left that made a lookup look unlocked.
 const SKIPPED_AND_TOLD_MAX: u64 = 1000;
 
+/// Which runs the kernel skipped.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Missed {
+    /// Of which program, in words.
+    pub program: String,
+    /// Whether an interrupt came in the middle of it, and called the same function.
+    pub is_nested: bool,
+}
+
+/// How many runs of `program` the kernel has skipped, where it says so.
+fn missed_runs(program: &OwnedFd) -> Option<u64> {
+    sys::program_info(program.as_raw_fd()).ok().map(|info| info.missed)
+}
+
 /// Adds what lockdep said at the invocations of `key`.
 fn compare(compared: &mut Compared, decoder: &Decoder<'_>, key: &ObservationKey, count: u64) {
     let Some((fs, comparisons)) = decoder.comparisons(key, count) else { return };
@@ -54,23 +68,24 @@ impl Session {
             self.symbols = symbols;
         }
         let figures = if self.counting.take().is_some() { programs::figures().unwrap_or_default() } else { Vec::new() };
-        let missed = |programs: &mut dyn Iterator<Item = &OwnedFd>| {
-            let mut missed: BTreeMap<String, u64> = BTreeMap::new();
-            for info in programs.filter_map(|program| sys::program_info(program.as_raw_fd()).ok()) {
-                *missed.entry(info.name).or_default() += info.missed;
-            }
-            missed
-        };
         // Where the kernel says which task must not migrate, those for which a probe may have been skipped are marked.
-        let skipped: u64 = missed(&mut self.lock_links.iter().map(|[program, _]| program)).values().sum();
+        let skipped: u64 = self.lock_links.iter().filter_map(|[program, _]| missed_runs(program)).sum();
         let is_marked = self.btf.offset_of("task_struct", &["migration_disabled"]).is_ok();
         let mut loss = self.losses()?;
-        let missed = missed(&mut self.callbacks.programs());
-        loss.insert("probe_missed".to_owned(), missed.values().sum());
+        let mut missed = self.missed();
+        for (cause, before) in &self.missed_before {
+            missed.entry(cause.clone()).and_modify(|runs| *runs = runs.saturating_sub(*before));
+        }
+        let of = |is_nested: bool| missed.iter().filter(move |(cause, _)| cause.is_nested == is_nested).map(|(_, n)| n);
+        loss.insert("probe_missed".to_owned(), of(false).sum());
+        *loss.entry(Loss::InterruptNested.name().to_owned()).or_default() += of(true).sum::<u64>();
         loss.insert("event_unknown".to_owned(), self.events.unknown);
         let is_told = skipped == 0 || (is_marked && skipped <= SKIPPED_AND_TOLD_MAX);
-        let known =
-            Known { history: is_told && self.silent.as_ref().is_none_or(Vec::is_empty), context: self.context_known };
+        let known = Known {
+            history: is_told && self.silent.as_ref().is_none_or(Vec::is_empty),
+            doubted: skipped == 0,
+            context: self.context_known,
+        };
         let ended = self.wait_for_pending()?;
         let keys = self.keys()?;
         let (observations, compared, not_shipped) = self.observations(&keys, &ended, known)?;
@@ -92,6 +107,21 @@ impl Session {
             compared,
             programs: figures,
         })
+    }
+
+    /// Runs of programs on callbacks that the kernel has skipped since they were loaded.
+    pub(super) fn missed(&self) -> BTreeMap<Missed, u64> {
+        let mut missed: BTreeMap<Missed, u64> = BTreeMap::new();
+        for (hook, program) in self.callbacks.programs() {
+            let Ok(info) = sys::program_info(program.as_raw_fd()) else { continue };
+            let hook = hook.and_then(|number| self.hooks.hooks.get(number));
+            let cause = Missed {
+                program: hook.map_or(info.name, |hook| format!("the program on {}", hook.callback)),
+                is_nested: hook.is_some_and(|hook| self.plans.ops[hook.plans[0]].is_of_interrupts),
+            };
+            *missed.entry(cause).or_default() += info.missed;
+        }
+        missed
     }
 
     /// Every key with its count.

@@ -8,9 +8,9 @@ use std::{
 };
 
 use vfs_audit_common::{
-    EVENT_SLEEP, Event, FLAG_ATOMIC, FLAG_CALLED, FLAG_IN_INTERRUPT, FLAG_SLEPT, LOCK_RCU, NAME_BYTES, ObservationKey,
-    SLOT_ABSENT, SLOT_TRACKED_EXCLUSIVE, SLOT_TRACKED_MASK, SLOT_TRACKED_SHARED, SLOT_UNTRACKED, SLOT_WORD_FREE,
-    SLOT_WORD_MASK, SLOT_WORD_OTHER, SLOT_WORD_READERS, SLOT_WORD_SELF, SLOT_WORD_TAKEN, WIRE_VERSION,
+    EVENT_SLEEP, Event, FLAG_ATOMIC, FLAG_CALLED, FLAG_IN_INTERRUPT, FLAG_SLEPT, HISTORY_DOUBTED, LOCK_RCU, NAME_BYTES,
+    ObservationKey, SLOT_ABSENT, SLOT_TRACKED_EXCLUSIVE, SLOT_TRACKED_MASK, SLOT_TRACKED_SHARED, SLOT_UNTRACKED,
+    SLOT_WORD_FREE, SLOT_WORD_MASK, SLOT_WORD_OTHER, SLOT_WORD_READERS, SLOT_WORD_SELF, SLOT_WORD_TAKEN, WIRE_VERSION,
 };
 
 use super::{
@@ -83,10 +83,24 @@ pub(super) const UNREAD_SHIFT: u32 = 16;
 /// What of a run's data can be relied on.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Known {
-    /// False when a probe on a lock primitive missed a run: then no history is complete.
+    /// False when a probe on a lock primitive missed runs of which not all can be told: then no history is complete.
     pub history: bool,
+    /// False when a probe on a lock primitive missed some run: then the histories that are doubted are not complete.
+    pub doubted: bool,
     /// False when it is not known what probing itself adds to a context: then no context is known.
     pub context: bool,
+}
+
+impl Known {
+    /// Whether the task's lock history was complete at the invocations of `key`.
+    pub(super) fn is_complete(self, key: &ObservationKey) -> bool {
+        self.history
+            && match key.history_complete.into() {
+                0 => false,
+                HISTORY_DOUBTED => self.doubted,
+                _ => true,
+            }
+    }
 }
 
 /// What decoding needs to know.
@@ -155,7 +169,7 @@ impl<'a> Decoder<'a> {
             caller: self.code(key.caller),
             route,
             point: if key.point == 0 { Point::Entry } else { Point::Exit },
-            history_complete: key.history_complete != 0 && self.known.history,
+            history_complete: self.known.is_complete(key),
             facts,
             locks: self.locks(key, read_by),
             count,

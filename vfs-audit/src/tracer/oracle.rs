@@ -109,7 +109,7 @@ impl Decoder<'_> {
                 point,
                 word,
                 tracked,
-                history_complete: key.history_complete != 0 && self.known.history,
+                history_complete: self.known.is_complete(key),
                 answer: answer(reader.kind, *state),
                 count,
                 sight: None,

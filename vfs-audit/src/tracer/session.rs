@@ -17,6 +17,7 @@ use vfs_audit_common::{
 
 use super::{
     attach::{Attached, Attachment, Backend, Manner},
+    collect::Missed,
     decode::Events,
     fast_path,
     hooks::{HookTable, Sizes, Sources, Wanted},
@@ -122,8 +123,8 @@ pub struct Brought {
     pub stats: BTreeMap<Stat, u64>,
     /// Direct calls by hook number.
     pub direct: BTreeMap<usize, u64>,
-    /// Runs of programs on callbacks that the kernel skipped, by program.
-    pub missed: BTreeMap<String, u64>,
+    /// Runs of programs on callbacks that the kernel skipped.
+    pub missed: BTreeMap<Missed, u64>,
     /// Comparisons with lockdep, when it was asked.
     pub compared: Option<Compared>,
     /// What our programs took, when it was asked for.
@@ -167,6 +168,8 @@ pub struct Session {
     quiet_looks: u32,
     /// Invocations of our own that the self-test saw.
     pub(super) self_test: u64,
+    /// What the kernel had skipped before anything was observed.
+    pub(super) missed_before: BTreeMap<Missed, u64>,
     /// Lock primitives that the self-test has called, and whose probes did not fire; `None`: not tested.
     pub(super) silent: Option<Vec<&'static str>>,
     /// Addresses of the per-CPU offsets and of the preemption count; 0 when this kernel's cannot be found.
@@ -253,6 +256,7 @@ impl Session {
             incomplete_seen: None,
             quiet_looks: 0,
             self_test: 0,
+            missed_before: BTreeMap::new(),
             silent: None,
             preemption_count,
             context_known: false,
@@ -294,6 +298,7 @@ impl Session {
             control.enabled = ENABLED_FAST.into();
         }
         self.set_control(control)?;
+        self.missed_before = self.missed();
         // Tasks born from now on are seen from their first lock.
         self.set_control(Control { since: monotonic_ns(), ..control })?;
         if self.wanted.count_programs {

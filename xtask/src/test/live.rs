@@ -13,6 +13,8 @@ use crate::vm::{End, Outcome, Vm};
 
 /// More skipped runs than this are a failure: nothing was tested then.
 const SKIPS_MAX: usize = 2;
+/// Of a failed case's daemon, so many of its last lines are shown.
+const NOTES_SHOWN: usize = 10;
 /// What an audit ends with that has missed something.
 const INCOMPLETE: i32 = 3;
 const DAEMON_IN_GUEST: &str = "/usr/local/bin/vfs-audit";
@@ -88,6 +90,9 @@ pub(crate) fn run(cases: &[Case], selection: &Selection<'_>, daemon: &Path, dire
                 Verdict::Passed => println!("pass: {} [{kernel}] {seconds:.1} s", case.name),
                 Verdict::Failed(reason) => {
                     println!("FAIL: {} [{kernel}] {seconds:.1} s: {reason}\n      logs: {}", case.name, out.display());
+                    for note in last_notes(&out) {
+                        println!("      > {note}");
+                    }
                 }
                 Verdict::Skipped(reason) => println!("skip: {} [{kernel}]: {reason}", case.name),
             }
@@ -101,6 +106,13 @@ pub(crate) fn run(cases: &[Case], selection: &Selection<'_>, daemon: &Path, dire
         println!("too many runs were skipped: at most {SKIPS_MAX} may be");
     }
     Ok(tally)
+}
+
+/// The last that the daemon has said in the guest: of a run elsewhere, what is printed here may be all that is kept.
+fn last_notes(out: &Path) -> Vec<String> {
+    let text = fs::read_to_string(out.join("stderr.log")).unwrap_or_default();
+    let notes: Vec<&str> = text.lines().filter(|line| line.starts_with("vfs-audit: ")).collect();
+    notes[notes.len().saturating_sub(NOTES_SHOWN)..].iter().map(|line| (*line).to_owned()).collect()
 }
 
 fn attempt(case: &Case, kernel: &str, daemon: &Path, out: &Path) -> Verdict {

@@ -28,8 +28,8 @@ use std::{
 };
 
 use vfs_audit_common::{
-    Control, ENABLED_FAST, HOOK_PLACES_LEN, HookPlace, HookPlan, KernelOffsets, Loss, SPREAD, TASK_SLOTS, TaskLocks,
-    WATCH_EXIT,
+    Control, ENABLED_FAST, HISTORY_COMPLETE, HOOK_PLACES_LEN, HookPlace, HookPlan, KernelOffsets, Loss, SPREAD,
+    TASK_SLOTS, TaskLocks, WATCH_EXIT,
 };
 
 use self::{
@@ -360,7 +360,7 @@ fn prologue(asm: &mut Assembler, ground: &Ground<'_>, slow: Label, out: Label) {
     asm.load(Width::Word, Reg::R1, Reg::R7, offset_of!(TaskLocks, tgid));
     asm.jump_if_value(Reg::R1, If::Equal, ground.fixed.own_tgid.cast_signed(), out);
     asm.load(Width::Word, Reg::R1, Reg::R7, offset_of!(TaskLocks, history_complete));
-    asm.jump_if_value(Reg::R1, If::NotEqual, 1, slow);
+    asm.jump_if_value(Reg::R1, If::NotEqual, HISTORY_COMPLETE.cast_signed(), slow);
     // On another stack an interrupt borrows the task.
     asm.load(Width::Double, Reg::R1, Reg::R6, register::STACK_POINTER);
     asm.store_local(local::STACK_POINTER, Reg::R1);
