@@ -40,7 +40,7 @@ pub struct Missed {
     pub is_nested: bool,
 }
 
-/// How many runs of `program` the kernel has skipped, where it says so.
+/// How many runs of `program` the kernel has skipped; `None` where it does not say.
 fn missed_runs(program: &OwnedFd) -> Option<u64> {
     sys::program_info(program.as_raw_fd()).ok().map(|info| info.missed)
 }
@@ -69,7 +69,8 @@ impl Session {
         }
         let figures = if self.counting.take().is_some() { programs::figures().unwrap_or_default() } else { Vec::new() };
         // Where the kernel says which task must not migrate, those for which a probe may have been skipped are marked.
-        let skipped: u64 = self.lock_links.iter().filter_map(|[program, _]| missed_runs(program)).sum();
+        let skips: Option<u64> = self.lock_links.iter().map(|[program, _]| missed_runs(program)).sum();
+        let skipped = skips.unwrap_or(0);
         let is_marked = self.btf.offset_of("task_struct", &["migration_disabled"]).is_ok();
         let mut loss = self.losses()?;
         let mut missed = self.missed();
@@ -83,7 +84,7 @@ impl Session {
         let is_told = skipped == 0 || (is_marked && skipped <= SKIPPED_AND_TOLD_MAX);
         let known = Known {
             history: is_told && self.silent.as_ref().is_none_or(Vec::is_empty),
-            doubted: skipped == 0,
+            doubted: skips == Some(0),
             context: self.context_known,
         };
         let ended = self.wait_for_pending()?;
