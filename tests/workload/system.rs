@@ -9,6 +9,7 @@ mod devices;
 mod direct_access;
 mod failing_memory;
 mod fuse;
+mod huge_pages;
 mod mounts;
 mod nfs;
 mod quota;
@@ -37,6 +38,7 @@ pub(crate) const GROUPS: &[(&str, Exercise)] = &[
     ("automounts", automounts::exercise),
     ("direct_access", direct_access::exercise),
     ("failing_memory", failing_memory::exercise),
+    ("huge_pages", huge_pages::exercise),
     ("fuse", fuse::exercise),
     ("nfs", nfs::exercise),
     ("sockets", descriptors::send_again),

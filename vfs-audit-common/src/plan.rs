@@ -171,6 +171,9 @@ pub struct FlagReader {
     pub value: u64,
 }
 
+/// [`FlagReader::b`] of a member of a `struct page`: it is the head page's that counts.
+pub const OF_HEAD_PAGE: u8 = 1;
+
 /// Bits of the functions that unlock the page or folio that they are given.
 pub const UNLOCKING_BITS: u64 = 0b11;
 

@@ -6,9 +6,9 @@ use vfs_audit_common::{
     ERRORS_FROM, FLAG_AND_MASK, FLAG_ARGUMENT_REACHES, FLAG_ATOMIC, FLAG_IN_INTERRUPT, FLAG_IN_RCU_WALK,
     FLAG_IN_SYSCALL, FLAG_IS_DIRECTORY, FLAG_MEMBER_EQUALS, FLAG_MEMBER_MASK, FLAG_ON_STACK, FLAG_PRESENT,
     FLAG_ROLES_DIFFER, FLAG_VMA_LOCKED, FLAG_WITHIN, FLAGS_MAX, FROM_CONSTANT, FROM_ROLE, FlagReader, HISTORY_COMPLETE,
-    HookPlan, LOCK_MUTEX, LOCK_RCU, LOCK_RWSEM, LOCK_UNTRACKED, ROLE_STEPS_MAX, ROLES_MAX, RoleReader, SLOT_ABSENT,
-    SLOT_OFFSETS_MAX, SLOT_TRACKED_EXCLUSIVE, SLOT_TRACKED_NONE, SLOT_TRACKED_SHARED, SLOT_UNTRACKED, SLOT_WORD_FREE,
-    SLOT_WORD_READERS, SLOT_WORD_SELF, SlotReader, Stat, TaskLocks,
+    HookPlan, LOCK_MUTEX, LOCK_RCU, LOCK_RWSEM, LOCK_UNTRACKED, OF_HEAD_PAGE, ROLE_STEPS_MAX, ROLES_MAX, RoleReader,
+    SLOT_ABSENT, SLOT_OFFSETS_MAX, SLOT_TRACKED_EXCLUSIVE, SLOT_TRACKED_NONE, SLOT_TRACKED_SHARED, SLOT_UNTRACKED,
+    SLOT_WORD_FREE, SLOT_WORD_READERS, SLOT_WORD_SELF, SlotReader, Stat, TaskLocks,
 };
 
 use crate::{
@@ -138,6 +138,7 @@ fn member(reader: &FlagReader, address: u64) -> u64 {
     if address == 0 {
         return UNREAD;
     }
+    let address = if reader.b == OF_HEAD_PAGE { words::head_of(address) } else { address };
     let value = narrow(fast_u64(address + u64::from(reader.offset)), reader.width);
     if reader.kind == FLAG_MEMBER_MASK { yes_if(value & reader.value != 0) } else { yes_if(value == reader.value) }
 }

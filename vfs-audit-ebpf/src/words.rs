@@ -3,7 +3,7 @@
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
 use vfs_audit_common::{
     LOCK_BUFFER, LOCK_FOLIO, LOCK_MUTEX, LOCK_PAGE, LOCK_RWSEM, OWNER_FLAGS, RWSEM_READER_SHIFT, RWSEM_WRITER,
-    SLOT_WORD_FREE, SLOT_WORD_OTHER, SLOT_WORD_READERS, SLOT_WORD_SELF, SLOT_WORD_TAKEN, SLOT_WORD_UNREAD,
+    SLOT_WORD_FREE, SLOT_WORD_OTHER, SLOT_WORD_READERS, SLOT_WORD_SELF, SLOT_WORD_TAKEN, SLOT_WORD_UNREAD, head_page,
 };
 
 use crate::{maps::offset, memory::fast_u64};
@@ -38,8 +38,7 @@ fn mutex_word(owner: u64, task: u64) -> u8 {
 /// The page that speaks for the whole folio: tail pages say which it is.
 #[inline(always)]
 pub(crate) fn head_of(page: u64) -> u64 {
-    let head = fast_u64(page + u64::from(offset!(page_compound_head)));
-    if head & 1 != 0 { head - 1 } else { page }
+    head_page(page, fast_u64(page + u64::from(offset!(page_compound_head))))
 }
 
 /// Whether the lock without an owner at `address` is taken.

@@ -108,8 +108,9 @@ pub(super) fn noted(map: &HashMap<&MapData, u64, Pending>) -> Vec<(u64, Pending)
 pub(super) fn forget(map: &mut HashMap<&mut MapData, u64, Pending>, pages: &[u64]) -> Result<(), MapError> {
     for page in pages {
         match map.remove(page) {
-            Ok(()) | Err(MapError::KeyNotFound) => {}
-            Err(error) => return Err(error),
+            // The kernel side was first: the page was unlocked in a callback.
+            Err(MapError::SyscallError(error)) if error.io_error.raw_os_error() == Some(libc::ENOENT) => {}
+            other => other?,
         }
     }
     Ok(())

@@ -57,6 +57,10 @@ const NESTED: &str = "mkdir -p /mnt/tmpfs/upper /mnt/tmpfs/work /deep && \
     mount -t overlay -o lowerdir=/mnt/overlay,upperdir=/mnt/tmpfs/upper,workdir=/mnt/tmpfs/work none /deep || exit 94; \
     vfs-audit run --format json -o /out/report.json -- vfs-workload overlay /deep";
 
+/// Faults on the later pages of huge folios.
+const HUGE: &str = "vfs-audit run --format json -o /out/report.json --also table:/out/report.txt -- \
+    vfs-workload system /mnt/ext4 --only huge_pages";
+
 /// Killed while it looks around, attaches, tests itself and observes; the last is there long enough to say that it observed.
 const KILLED_ANYWHERE: &str = "before=$(vfs-workload bpf-count); for wait in 500 1500 3000 5000 7000 9000 12000 30000; do \
     vfs-audit run --for 1000s > /dev/null 2> /out/killed-after-$wait & pid=$!; usleep ${wait}000; kill -9 $pid; done; wait; \
@@ -148,9 +152,25 @@ fn nested_and_killed() -> Vec<Case> {
                 ensure!(count("overlay") > Some(0) && count("tmpfs") > Some(0), "{}", report["invocations_by_fs"]);
                 Ok(())
             }),
+        on_ext4("the pages of huge folios are known by their heads", HUGE)
+            .on(&["6.12", "7.3"])
+            .ends(Expected::CodeOrIncomplete(0))
+            .checked(tails_are_known),
         on_ext4("a tracer leaves nothing behind wherever it is killed", KILLED_ANYWHERE)
             .checked(nothing_is_left_anywhere),
     ]
+}
+
+/// The faults on tail pages: each page is locked and belongs to its file.
+fn tails_are_known(evidence: &Evidence<'_>) -> Result<()> {
+    let report = evidence.json("report.json")?;
+    stands(&report)?;
+    let rules = report["rules"].as_array().context("the report has no rules")?;
+    for id in ["locked", "not_truncated"].map(|aspect| format!("vm_operations_struct.fault.{aspect}")) {
+        let rule = rules.iter().find(|rule| rule["id"] == *id).with_context(|| format!("no rule {id}"))?;
+        ensure!(rule["satisfied"].as_u64() >= Some(6) && rule["unknown"] == 0, "{rule}");
+    }
+    Ok(())
 }
 
 /// Calls were seen and none is reported; what was lost, and nothing else, makes the run incomplete.

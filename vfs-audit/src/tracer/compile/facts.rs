@@ -5,8 +5,8 @@ use vfs_audit_common::{
     FLAG_IN_RCU_WALK, FLAG_IN_SYSCALL, FLAG_IS_DIRECTORY, FLAG_MEMBER_EQUALS, FLAG_MEMBER_MASK, FLAG_ON_STACK,
     FLAG_ORDER, FLAG_PENDING, FLAG_PRESENT, FLAG_RESULT_EQUALS, FLAG_RESULT_ERROR_POINTER, FLAG_RESULT_MASK,
     FLAG_RESULT_NEGATIVE, FLAG_ROLES_DIFFER, FLAG_SLEPT, FLAG_VMA_LOCKED, FLAG_WITHIN, FROM_ROLE, FlagReader,
-    LOCK_FOLIO, LOCK_MUTEX, LOCK_PAGE, LOCK_RWSEM, ORDERS_MAX, OrderReader, SYSCALLS_MAX, WATCH_ACQUIRE, WATCH_FRAME,
-    WATCH_OBJECTS_MAX, WATCH_RELEASE, WATCH_STRAY, WATCH_UNLOCK, WatchReader,
+    LOCK_FOLIO, LOCK_MUTEX, LOCK_PAGE, LOCK_RWSEM, OF_HEAD_PAGE, ORDERS_MAX, OrderReader, SYSCALLS_MAX, WATCH_ACQUIRE,
+    WATCH_FRAME, WATCH_OBJECTS_MAX, WATCH_RELEASE, WATCH_STRAY, WATCH_UNLOCK, WatchReader,
 };
 
 use super::{Compiler, chain, functions::UNLOCKING};
@@ -154,7 +154,10 @@ impl Compiler<'_> {
         };
         let offset = u16::try_from(offset).map_err(|_| format!("{role}.{} lies too far in", path.join(".")))?;
         let value = if width == 8 { value } else { value & ((1 << (8 * width)) - 1) };
-        Ok(FlagReader { a: a as u8, width, offset, value, ..plain(kind) })
+        // What a tail page has there belongs to the folio's own counts.
+        let is_of_page = a == index && self.roles[index].owner == "page";
+        let b = if is_of_page { OF_HEAD_PAGE } else { 0 };
+        Ok(FlagReader { a: a as u8, b, width, offset, value, ..plain(kind) })
     }
 
     /// Whether one of the functions is among the nearest callers.

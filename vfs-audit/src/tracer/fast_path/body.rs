@@ -4,11 +4,11 @@ use std::mem::{offset_of, size_of};
 
 use vfs_audit_common::{
     ERRORS_FROM, FLAG_AND_MASK, FLAG_IS_DIRECTORY, FLAG_MEMBER_EQUALS, FLAG_MEMBER_MASK, FLAG_PRESENT,
-    FLAG_ROLES_DIFFER, FROM_ROLE, FlagReader, HELD_LOCKS_MAX, HeldLock, LOCK_FOLIO, LOCK_MUTEX, LOCK_RWSEM, LOCK_SPIN,
-    LOCK_UNTRACKED, OWNER_FLAGS, RWSEM_READER_SHIFT, RWSEM_WRITER, RoleReader, SLOT_ABSENT, SLOT_TRACKED_EXCLUSIVE,
-    SLOT_TRACKED_NONE, SLOT_TRACKED_SHARED, SLOT_UNTRACKED, SLOT_WORD_FREE, SLOT_WORD_OTHER, SLOT_WORD_READERS,
-    SLOT_WORD_SELF, SLOT_WORD_TAKEN, SlotReader, TaskLocks, WATCH_EXIT, WATCH_NONE, WATCH_OBJECTS_MAX, WATCH_UNLOCK,
-    WatchFrame,
+    FLAG_ROLES_DIFFER, FROM_ROLE, FlagReader, HEAD_MASK_UPPER, HELD_LOCKS_MAX, HeldLock, LOCK_FOLIO, LOCK_MUTEX,
+    LOCK_RWSEM, LOCK_SPIN, LOCK_UNTRACKED, OWNER_FLAGS, RWSEM_READER_SHIFT, RWSEM_WRITER, RoleReader, SLOT_ABSENT,
+    SLOT_TRACKED_EXCLUSIVE, SLOT_TRACKED_NONE, SLOT_TRACKED_SHARED, SLOT_UNTRACKED, SLOT_WORD_FREE, SLOT_WORD_OTHER,
+    SLOT_WORD_READERS, SLOT_WORD_SELF, SLOT_WORD_TAKEN, SlotReader, TaskLocks, WATCH_EXIT, WATCH_NONE,
+    WATCH_OBJECTS_MAX, WATCH_UNLOCK, WatchFrame,
 };
 
 use super::{
@@ -336,15 +336,25 @@ impl Body<'_> {
     /// R1 = the folio of the page in R1; goes to `none` when it is not locked.
     fn unless_locked_page(&mut self, none: Label) {
         let (ground, asm) = (self.ground, &mut *self.asm);
-        let is_head = asm.label();
+        let (is_head, is_mask) = (asm.label(), asm.label());
         asm.store_local(local::LOCK, Reg::R1);
         asm.alu_by(Alu::Add, Reg::R1, ground.offsets.page_compound_head.cast_signed());
         read(asm, ground);
         asm.copy(Reg::R1, Reg::R0);
         asm.alu_by(Alu::And, Reg::R1, 1);
         asm.jump_if_value(Reg::R1, If::Equal, 0, is_head);
+        // As `head_page` has it: the upper half of a mask is all ones, of an address never.
+        asm.copy(Reg::R1, Reg::R0);
+        asm.alu_by(Alu::ShiftRight, Reg::R1, 32);
+        asm.set(Reg::R2, HEAD_MASK_UPPER);
+        asm.jump_if(Reg::R1, If::Equal, Reg::R2, is_mask);
         asm.alu_by(Alu::Sub, Reg::R0, 1);
         asm.store_local(local::LOCK, Reg::R0);
+        asm.jump(is_head);
+        asm.bind(is_mask);
+        asm.load_local(Reg::R1, local::LOCK);
+        asm.alu(Alu::And, Reg::R1, Reg::R0);
+        asm.store_local(local::LOCK, Reg::R1);
         asm.bind(is_head);
         asm.load_local(Reg::R1, local::LOCK);
         read(asm, ground);

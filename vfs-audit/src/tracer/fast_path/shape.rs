@@ -3,7 +3,7 @@
 use vfs_audit_common::{
     FLAG_AND_MASK, FLAG_ATOMIC, FLAG_IN_INTERRUPT, FLAG_IS_DIRECTORY, FLAG_MEMBER_EQUALS, FLAG_MEMBER_MASK,
     FLAG_PRESENT, FLAG_ROLES_DIFFER, FROM_CONSTANT, FROM_ROLE, FlagReader, HookPlan, LOCK_FOLIO, LOCK_MUTEX,
-    LOCK_RWSEM, LOCK_SPIN, LOCK_UNTRACKED, RoleReader, SlotReader, WATCH_NONE, WatchReader,
+    LOCK_RWSEM, LOCK_SPIN, LOCK_UNTRACKED, OF_HEAD_PAGE, RoleReader, SlotReader, WATCH_NONE, WatchReader,
 };
 
 /// Kinds of flags whose readings are compiled.
@@ -90,7 +90,7 @@ impl Shape {
             FLAG_AND_MASK => usize::from(flag.a) < super::register::ARGUMENTS.len(),
             FLAG_ROLES_DIFFER => is_role(flag.a) && is_role(flag.b),
             FLAG_ATOMIC | FLAG_IN_INTERRUPT => true,
-            _ => is_role(flag.a),
+            _ => is_role(flag.a) && flag.b != OF_HEAD_PAGE,
         }
     }
 
