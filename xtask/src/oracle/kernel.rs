@@ -54,7 +54,7 @@ pub(super) fn build(series: &str) -> Result<Kernel> {
     let source = fetch(series, directory)?;
     configure(&source)?;
     let jobs = thread::available_parallelism().map_or(1, usize::from);
-    eprintln!("oracle: building the kernel, with {jobs} jobs: this takes long on a small machine");
+    eprintln!("oracle: building the kernel, with {jobs} jobs: this takes some 15 minutes on two processors");
     process::run(make(&source).arg(format!("-j{jobs}")).arg("bzImage"))?;
     fs::copy(source.join(".config"), directory.join("config"))?;
     let new = directory.join("vmlinuz.new");

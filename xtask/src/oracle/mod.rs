@@ -34,7 +34,7 @@ pub struct Args {
     /// The kernel with lockdep: of another series with its name ("lockdep-7.3").
     #[arg(long, default_value = kernels::LOCKDEP, value_name = "NAME")]
     pub kernel: String,
-    /// Build the kernel from Debian's source where none is at hand: takes long on a small machine.
+    /// Build the kernel from Debian's source where none is at hand: some 15 minutes on two processors.
     #[arg(long)]
     pub build: bool,
     /// File systems; else all that the kernel has.

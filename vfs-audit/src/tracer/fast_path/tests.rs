@@ -11,7 +11,7 @@ use vfs_audit_common::{
     FlagReader, HeldLock, HookPlan, LOCK_FOLIO, LOCK_MUTEX, LOCK_RWSEM, LOCK_SPIN, LOCK_UNTRACKED, ObservationKey,
     RoleReader, SLOT_TRACKED_EXCLUSIVE, SLOT_TRACKED_NONE, SLOT_TRACKED_SHARED, SLOT_UNTRACKED, SLOT_WORD_FREE,
     SLOT_WORD_OTHER, SLOT_WORD_READERS, SLOT_WORD_SELF, SLOT_WORD_TAKEN, SLOTS_MAX, SlotReader, TaskLocks,
-    WATCH_ACQUIRE, WATCH_EXIT, WATCH_SLEEP, WatchFrame, WatchReader, hook_place, key_place, lock_place,
+    WATCH_ACQUIRE, WATCH_EXIT, WATCH_SLEEP, WATCH_UNLOCK, WatchFrame, WatchReader, hook_place, key_place, lock_place,
 };
 
 use super::{
@@ -360,6 +360,26 @@ fn a_frame_that_may_be_open_is_left_to_the_interpreter() {
     assert!(!is_counted(&plan, &key(), |m| open(m, WATCH_SLEEP, STACK_POINTER + 0x100, 0x77)));
     assert!(!is_counted(&plan, &key(), |m| open(m, WATCH_EXIT, STACK_POINTER - 8, 0x77)), "its exit was missed");
     assert!(!is_counted(&plan, &key(), |m| m.put_half(of_task(offset_of!(TaskLocks, watched_len)), 2)));
+}
+
+#[test]
+fn a_page_that_is_to_be_unlocked_is_known_by_its_head() {
+    const LOCKED: u64 = 1;
+    let mut plan = HookPlan { watched: WATCH_EXIT, watches_len: 1, ..plan() };
+    plan.watches[0] = WatchReader { kind: WATCH_UNLOCK, role: 0, offset: 0 };
+    plan.roles[0].add = 0x240;
+    let page = INODE + 0x240;
+    let by_mask = page & !0x7f_ffff;
+    for (word, head) in [(0, page), (OTHER_INODE | 1, OTHER_INODE), (!0x7f_ffff | 1, by_mask)] {
+        let mut m = kernel(&key(), 0);
+        m.put(page + 32, TABLE);
+        m.put(page + 40, SUPERBLOCK);
+        m.put(page + 8, word);
+        m.put(head, LOCKED);
+        assert_eq!((m.run(&code_of(&plan)), count(&m, &key(), 0)), (End::Exited, 1));
+        let object = offset_of!(TaskLocks, watched) + offset_of!(WatchFrame, objects);
+        assert_eq!(m.get(of_task(object)), head, "by {word:#x}");
+    }
 }
 
 #[test]
