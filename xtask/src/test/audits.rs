@@ -51,6 +51,9 @@ const CHURN: &str = "vfs-workload churn /mnt/ext4 --rounds 400";
 const SKIPPED_SHARE: u64 = 1000;
 /// Where tasks are preempted in programs, a short load may miss so many: 7.3 skipped two and four of some thousand.
 const SKIPPED_FEW: u64 = 8;
+/// Elsewhere so many: what an interrupt calls that has no trampoline finds another program running. Of some twenty runs on 6.12 it was
+/// one, once; kprobe.multi does not say for which function.
+const SKIPPED_ELSEWHERE: u64 = 1;
 /// An interrupt may come in the middle of the program for what interrupts call, and call the same function: two of some
 /// million invocations on 6.12.
 const NESTED_FEW: u64 = 2;
@@ -175,8 +178,8 @@ fn has_only_skipped(report: &Value, may_skip: bool) -> Result<bool> {
     let lost = |cause: &str| report["loss"]["by_cause"][cause].as_u64().unwrap_or(0);
     let (missed, nested) = (lost("probe_missed"), lost("interrupt_nested"));
     let invocations = report["summary"]["invocations"].as_u64().context("the report counts no invocations")?;
-    let few = if is_preempted_in_programs(report)? { SKIPPED_FEW } else { 0 };
-    let most = if may_skip { (invocations / SKIPPED_SHARE).max(few) } else { 0 };
+    let few = if is_preempted_in_programs(report)? { SKIPPED_FEW } else { SKIPPED_ELSEWHERE };
+    let most = if may_skip { (invocations / SKIPPED_SHARE).max(few) } else { few };
     Ok(report["loss"]["total"] == missed + nested && missed <= most && nested <= NESTED_FEW)
 }
 
