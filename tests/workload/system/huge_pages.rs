@@ -38,10 +38,20 @@ fn faulted(session: &mut Session, path: &Path) -> Result<()> {
     let whole = session.call("mmap", path, |_| Mapping::shared(&file, READ, LENGTH, 0))?;
     session.call("madvise", path, |_| whole.advise(libc::MADV_HUGEPAGE))?;
     ensure!(whole.pages_are(0..LENGTH, 7), "a huge folio is not what was written");
+    if !is_mapped_as_a_whole()? {
+        session.note("huge_page", "the kernel gave small ones");
+    }
     tails(session, path, &file)?;
     ensure!(whole.pages_are(0..LENGTH, 7), "a huge folio is not what was written beside it");
     drop((whole, file));
     session.call("unlink", path, |path| fs::remove_file(path))
+}
+
+/// Whether this process has a huge page of a file in memory mapped.
+fn is_mapped_as_a_whole() -> Result<bool> {
+    let mapped = fs::read_to_string("/proc/self/smaps_rollup")?;
+    let kilobytes = mapped.lines().find_map(|line| line.strip_prefix("ShmemPmdMapped:")?.split_whitespace().next());
+    Ok(kilobytes.is_some_and(|kilobytes| kilobytes != "0"))
 }
 
 /// A write to each: of pages that are only read, those around come along, and the file system is not asked for one.

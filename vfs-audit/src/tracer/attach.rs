@@ -485,15 +485,14 @@ impl Attachment {
         let attach = |(n, hook): (usize, &Hook)| {
             progress.done(n);
             Unattached::unless_traceable(hook)?;
-            let attach =
-                |program| trampoline(object, btf, &hook.callback, &hook.module, program).map_err(Unattached::Failed);
             let mut links = Vec::new();
-            for name in ["callback_fexit", "callback_fentry"] {
-                if name == "callback_fentry" || (manner.watched)(hook) {
-                    let [program, link] = attach(name)?;
-                    self.trampolines.push((first + n, program));
-                    links.push(link);
-                }
+            let names =
+                if (manner.watched)(hook) { &["callback_fexit", "callback_fentry"][..] } else { &["callback_fentry"] };
+            for name in names {
+                let [program, link] =
+                    trampoline(object, btf, &hook.callback, &hook.module, name).map_err(Unattached::Failed)?;
+                self.trampolines.push((first + n, program));
+                links.push(link);
             }
             self.single.insert(first + n, links);
             Ok(())

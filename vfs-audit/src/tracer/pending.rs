@@ -97,8 +97,9 @@ impl Waiting {
 pub(super) fn noted(map: &HashMap<&MapData, u64, Pending>) -> Vec<(u64, Pending)> {
     let as_counted =
         |(page, pending): (u64, Pending)| (page, Pending { key: pending.key.without_lockdep(), ..pending });
-    // One that goes meanwhile is no loss.
-    map.iter().filter_map(Result::ok).map(as_counted).collect()
+    // One that goes meanwhile is no loss; a walk of a map that changes meanwhile may come by one twice.
+    let noted: BTreeMap<u64, Pending> = map.iter().filter_map(Result::ok).map(as_counted).collect();
+    noted.into_iter().collect()
 }
 
 /// Forgets pages.
@@ -108,7 +109,7 @@ pub(super) fn noted(map: &HashMap<&MapData, u64, Pending>) -> Vec<(u64, Pending)
 pub(super) fn forget(map: &mut HashMap<&mut MapData, u64, Pending>, pages: &[u64]) -> Result<(), MapError> {
     for page in pages {
         match map.remove(page) {
-            // The kernel side was first: the page was unlocked in a callback.
+            // It is gone as wanted; aya has no error of its own for this call.
             Err(MapError::SyscallError(error)) if error.io_error.raw_os_error() == Some(libc::ENOENT) => {}
             other => other?,
         }

@@ -165,6 +165,8 @@ fn nested_and_killed() -> Vec<Case> {
 fn tails_are_known(evidence: &Evidence<'_>) -> Result<()> {
     let report = evidence.json("report.json")?;
     stands(&report)?;
+    let said = evidence.outcome.stdout.lines().find(|line| line.starts_with("system huge_pages: "));
+    ensure!(said.is_some_and(|said| !said.contains("not offered")), "there was no huge page: {said:?}");
     let rules = report["rules"].as_array().context("the report has no rules")?;
     for id in ["locked", "not_truncated"].map(|aspect| format!("vm_operations_struct.fault.{aspect}")) {
         let rule = rules.iter().find(|rule| rule["id"] == *id).with_context(|| format!("no rule {id}"))?;
