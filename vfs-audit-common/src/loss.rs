@@ -68,7 +68,8 @@ pub enum Stat {
     IncompleteHistory = 0,
     /// Acquire sites that could not be told.
     SiteUnknown = 1,
-    /// Held locks that were found free by their word, or still noted when a task came from user space: a release was missed.
+    /// Held locks that were found free by their word, or still noted when a task came from user space: a release was missed. New
+    /// tasks whose address had a table: a task's end was missed.
     ReleaseMissed = 2,
     /// Acquisitions in interrupt context: they belong to no task.
     InInterrupt = 3,

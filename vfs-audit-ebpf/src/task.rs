@@ -129,26 +129,44 @@ pub(crate) fn is_user(task: u64) -> bool {
     read_u64(task + u64::from(offset!(task_flags))).is_some_and(|flags| flags & PF_KTHREAD == 0)
 }
 
-/// A task is gone for good: its address may serve another.
-#[raw_tracepoint(tracepoint = "sched_process_free")]
-pub(crate) fn task_free(ctx: RawTracePointContext) -> i32 {
-    let task: u64 = ctx.arg(0);
+/// Drops the table of `task`, which does not run.
+#[inline(always)]
+fn forget(task: u64) {
     if let Some(locks) = TASKS.get_ptr_mut(task_place(task)) {
-        // SAFETY: a live map value; its owner is gone, and a plain store of one word frees it.
+        // SAFETY: a live map value; its owner does not run, and a plain store of one word frees it.
         unsafe {
             if (*locks).task == task {
                 core::ptr::write_volatile(&raw mut (*locks).task, 0);
                 let _ = PLACES.remove(task_place(task));
-                return 0;
             }
         }
     }
+    // Where an interrupt came in the middle of the task's claim, it has one aside, too.
     // SAFETY: the value is copied out.
-    if let Some(place) = unsafe { TASKS_ASIDE.get(task).copied() } {
-        let _ = TASKS_ASIDE.remove(task);
+    if let Some(place) = unsafe { TASKS_ASIDE.get(task).copied() }
+        && TASKS_ASIDE.remove(task).is_ok()
+    {
         let _ = ASIDE_FREE.push(place, 0);
     }
     let _ = DOUBTED.remove(task);
+}
+
+/// A task is gone for good: its address may serve another.
+#[raw_tracepoint(tracepoint = "sched_process_free")]
+pub(crate) fn task_free(ctx: RawTracePointContext) -> i32 {
+    forget(ctx.arg(0));
+    0
+}
+
+/// A task is made, and does not run yet. A table that its address has is that of a task whose end was missed: with its stack, all
+/// that the new one does would be taken for an interrupt's.
+#[raw_tracepoint(tracepoint = "task_newtask")]
+pub(crate) fn task_new(ctx: RawTracePointContext) -> i32 {
+    let task = ctx.arg(0);
+    if known(task).is_some() {
+        count(Stat::ReleaseMissed);
+    }
+    forget(task);
     0
 }
 

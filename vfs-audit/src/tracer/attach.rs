@@ -10,7 +10,7 @@ use std::{
 use super::{
     fast_path::{self, Compiled, FastPath, Kind, OfHook},
     group::Group,
-    hooks::Hook,
+    hooks::{Hook, NOT_TO_BE_PROBED},
     object::Object,
     progress::Progress,
     sys::{self, At, Purpose, TRACE_FENTRY},
@@ -53,9 +53,6 @@ pub enum Unattached {
     Failed(String),
 }
 
-/// What is said of functions that the kernel keeps for itself.
-const NOT_TO_BE_PROBED: &str = "the kernel allows no probe on it (inline or notrace): its calls are not seen";
-
 /// Whether a probe is attached.
 pub type Attached = Result<(), Unattached>;
 
@@ -69,8 +66,8 @@ impl Unattached {
     }
 
     /// What is known of a hook before it is tried.
-    fn unless_traceable(hook: &Hook) -> Attached {
-        if hook.is_traceable { Ok(()) } else { Err(Self::Forbidden(NOT_TO_BE_PROBED)) }
+    fn of_hook(hook: &Hook) -> Attached {
+        hook.unprobed.map_or(Ok(()), |why| Err(Self::Forbidden(why)))
     }
 
     /// `EINVAL` for the address of a function's first instruction is the kernel's word that the function is `notrace`
@@ -309,7 +306,7 @@ impl Attachment {
         let both = fast.and_then(|fast| fast.both.as_ref().ok()).map(|both| both.program.as_raw_fd());
         let by_trampoline = self.add_trampolines(object, btf, hooks, first, manner);
         let numbered = |wanted: &dyn Fn(&Hook) -> bool| -> Vec<(u64, u64)> {
-            let is_left = |(n, hook): &(usize, &Hook)| hook.is_traceable && !by_trampoline[*n] && wanted(hook);
+            let is_left = |(n, hook): &(usize, &Hook)| hook.unprobed.is_none() && !by_trampoline[*n] && wanted(hook);
             let all = hooks.iter().enumerate().filter(is_left);
             all.map(|(n, hook)| (hook.address, (first + n) as u64)).collect()
         };
@@ -321,7 +318,7 @@ impl Attachment {
             [] => None,
             _ => Some(self.program(object, "callback_exit", Purpose::KprobeMulti).map_err(|e| e.to_string())?),
         };
-        let mut results: Vec<Attached> = hooks.iter().map(Unattached::unless_traceable).collect();
+        let mut results: Vec<Attached> = hooks.iter().map(Unattached::of_hook).collect();
         let mut failed = |number: u64, why: String| results[number as usize - first] = Err(Unattached::Failed(why));
         let own = numbered(&|hook| !hook.is_shared());
         let shared = numbered(&Hook::is_shared);
@@ -380,7 +377,7 @@ impl Attachment {
                 self.trampolines.push((first + n, program));
                 self.single.insert(first + n, vec![link]).is_none()
             };
-            hook.is_traceable && (manner.interrupts)(hook) && (has_one || attach())
+            hook.unprobed.is_none() && (manner.interrupts)(hook) && (has_one || attach())
         };
         hooks.iter().enumerate().map(attach).collect()
     }
@@ -453,7 +450,7 @@ impl Attachment {
         let mut progress = Progress::begin(manner.progress, hooks.len());
         for (n, hook) in hooks.iter().enumerate() {
             progress.done(n);
-            let known = Unattached::unless_traceable(hook);
+            let known = Unattached::of_hook(hook);
             if known.is_err() || by_trampoline[n] {
                 results.push(known);
                 continue;
@@ -484,7 +481,7 @@ impl Attachment {
         let mut progress = Progress::begin(manner.progress, hooks.len());
         let attach = |(n, hook): (usize, &Hook)| {
             progress.done(n);
-            Unattached::unless_traceable(hook)?;
+            Unattached::of_hook(hook)?;
             let mut links = Vec::new();
             let names =
                 if (manner.watched)(hook) { &["callback_fexit", "callback_fentry"][..] } else { &["callback_fentry"] };

@@ -33,8 +33,8 @@ pub struct Hook {
     pub living: bool,
     /// Lists that the tables stand in, where objects point to a list.
     pub lists: BTreeSet<u64>,
-    /// Whether the function begins with the place that function tracers need; the kernel's own tracers do not.
-    pub is_traceable: bool,
+    /// Why the function gets no probe, where that is known before one is tried.
+    pub unprobed: Option<&'static str>,
 }
 
 /// Room in tables of the kernel side.
@@ -225,7 +225,10 @@ impl HookTable {
                 tables: BTreeSet::new(),
                 living: false,
                 lists: BTreeSet::new(),
-                is_traceable: is_traceable(memory, function),
+                unprobed: symbol.and_then(|s| called_by_rcu(s.name)).or_else(|| {
+                    // The place that function tracers need; the kernel's own tracers have none.
+                    (!is_traceable(memory, function)).then_some(NOT_TO_BE_PROBED)
+                }),
             });
             self.hooks.len() - 1
         });
@@ -242,6 +245,21 @@ impl Hook {
         self.tables.insert(table.to_owned());
         self.living |= is_living;
     }
+}
+
+/// What is said of functions that the kernel keeps for itself.
+pub(super) const NOT_TO_BE_PROBED: &str =
+    "the kernel allows no probe on it (inline or notrace): its calls are not seen";
+
+/// Functions in tables for process context that RCU calls as well, directly, for all inodes whose file system has no `free_inode`. An
+/// interrupt brings that about, also one in the middle of a program: then the kernel skips the call's, and the run would be
+/// incomplete for want of what is no call of an op.
+const CALLED_BY_RCU: &[&str] = &["free_inode_nonrcu"];
+
+fn called_by_rcu(function: &str) -> Option<&'static str> {
+    CALLED_BY_RCU
+        .contains(&function)
+        .then_some("RCU calls it for inodes of every kind: the few calls as an op are not told apart")
 }
 
 /// Bytes of a table of struct `structure` in which every planned slot is.

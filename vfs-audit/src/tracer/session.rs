@@ -45,6 +45,7 @@ type Tracepoint = (&'static str, &'static CStr);
 /// Raw tracepoints that are always attached.
 const TRACEPOINTS: &[Tracepoint] = &[
     ("task_free", c"sched_process_free"),
+    ("task_new", c"task_newtask"),
     ("resync_worker", c"workqueue_execute_start"),
     ("sched_switch", c"sched_switch"),
 ];
@@ -277,10 +278,12 @@ impl Session {
     /// # Errors
     /// When lock primitives, tracepoints or all callbacks refuse their probes.
     pub fn start(&mut self, catalogue: &Catalogue, pid: Option<u32>) -> Result<(), TracerError> {
-        self.attach_primitives()?;
+        // Whatever makes tables of tasks comes after what sees tasks go: or a dead task's table would be left to whoever gets its
+        // address.
         for tracepoint in TRACEPOINTS {
             self.tracepoints.push(attach_tracepoint(&self.object, *tracepoint)?);
         }
+        self.attach_primitives()?;
         self.started = Instant::now();
         self.attach_callbacks(0)?;
         self.note_functions(catalogue);

@@ -151,7 +151,7 @@ mod tests {
             tables: BTreeSet::new(),
             living: true,
             lists: BTreeSet::new(),
-            is_traceable: true,
+            unprobed: None,
         }
     }
 

@@ -4,7 +4,7 @@
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-use crate::test::audits::{self, has_no_violation};
+use crate::test::audits::{self, has_no_violation, is_healthy};
 use crate::test::cases::{Case, Evidence, Expected, Ready};
 
 /// An audit of a load on ext4 while something else happens; `$audit` is the auditor.
@@ -67,6 +67,11 @@ const KILLED_ANYWHERE: &str = "before=$(vfs-workload bpf-count); for wait in 500
     left=60; until [ \"$(vfs-workload bpf-count)\" = \"$before\" ]; do left=$((left - 1)); test $left -gt 0 || break; sleep 1; \
     done; echo before: $before; echo after: $(vfs-workload bpf-count); vfs-workload ext4 /mnt/ext4 > /out/load";
 
+/// Tasks come and go while the audit attaches, and their addresses serve the load's tasks afterwards.
+const COMING_AND_GOING: &str = "(until [ -e /observed ]; do ls /mnt/ext4 > /dev/null; done) & \
+    vfs-audit run --fs ext4 --format json -o /out/report.json -- sh -c 'touch /observed; vfs-workload ext4 /mnt/ext4 || exit 98; \
+    n=0; while [ $n -lt 200 ]; do ls /mnt/ext4 > /dev/null; n=$((n+1)); done'; code=$?; wait; exit $code";
+
 /// A second auditor inside the first.
 const TWO_AUDITORS: &str = "vfs-audit run --fs ext4 --format json -o /out/outer.json -- \
     vfs-audit run --fs ext4 --format json -o /out/inner.json -- vfs-workload ext4 /mnt/ext4";
@@ -105,6 +110,14 @@ pub(super) fn all() -> Vec<Case> {
         .collect();
     cases.extend(tables_that_are_full());
     cases.extend(nested_and_killed());
+    cases.push(
+        on_ext4("an audit knows tasks that began while it attached from those that ended then", COMING_AND_GOING)
+            .checked(|evidence| {
+                let report = evidence.json("report.json")?;
+                stands(&report)?;
+                is_healthy(&report)
+            }),
+    );
     cases.push(on_ext4("two auditors at once see the same", TWO_AUDITORS).checked(both_stand));
     cases.push(
         // The kernel holds a module as long as something in it is probed.
