@@ -65,8 +65,13 @@ unsafe fn number(locks: *mut TaskLocks, pointer: u64) -> u64 {
     // Verifier: no arithmetic on pointers whose type it knows; through a map value they become numbers.
     // SAFETY: by the caller.
     unsafe {
-        core::ptr::write_volatile(&raw mut (*locks).scratch, pointer);
-        core::ptr::read_volatile(&raw const (*locks).scratch)
+        let place = &raw mut (*locks).scratch;
+        // An interrupt may come in the middle, and finds a value that is not its own.
+        let interrupted = core::ptr::read_volatile(place);
+        core::ptr::write_volatile(place, pointer);
+        let number = core::ptr::read_volatile(place);
+        core::ptr::write_volatile(place, interrupted);
+        number
     }
 }
 
