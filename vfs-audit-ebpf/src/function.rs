@@ -142,7 +142,7 @@ pub(crate) fn function_called_fentry(ctx: FEntryContext) -> i32 {
     let Some(locks) = task::known(task) else { return 0 };
     // SAFETY: the helper takes the context only; a live map value of the current task.
     unsafe {
-        let here = crate::facts::blur(locks, ctx.as_ptr() as u64);
+        let here = crate::locks::number(locks, ctx.as_ptr() as u64);
         if (*locks).watched_len == 0 || context::is_on_another_stack(here, locks) {
             return 0;
         }

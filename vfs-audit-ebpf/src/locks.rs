@@ -56,17 +56,17 @@ pub(crate) fn return_address_at<C: EbpfContext>(ctx: &C) -> u64 {
     0
 }
 
-/// `pointer` as a number.
+/// `pointer` as a number, also for programs that do not know yet whether they run in an interrupt: what lies in the task's place may be
+/// in use by the program that was interrupted, and is put back.
 ///
 /// # Safety
 /// `locks` is a live map value of the current task.
 #[inline(always)]
-unsafe fn number(locks: *mut TaskLocks, pointer: u64) -> u64 {
+pub(crate) unsafe fn number(locks: *mut TaskLocks, pointer: u64) -> u64 {
     // Verifier: no arithmetic on pointers whose type it knows; through a map value they become numbers.
     // SAFETY: by the caller.
     unsafe {
         let place = &raw mut (*locks).scratch;
-        // An interrupt may come in the middle, and finds a value that is not its own.
         let interrupted = core::ptr::read_volatile(place);
         core::ptr::write_volatile(place, pointer);
         let number = core::ptr::read_volatile(place);
